@@ -7,6 +7,9 @@
 #include "base/secret.h"
 #include "base/view.h"
 
+struct cipher_ops;
+struct evp_cipher_st;
+
 enum cipher_kind {
     CIPHER_NONE,   /* before the first NEWKEYS */
     CIPHER_STREAM, /* ctr, cbc: encrypts, knows no MAC */
@@ -17,9 +20,11 @@ struct cipher_desc {
     const char *name; /* wire name */
     enum cipher_kind kind;
     uint16_t key_bytes, iv_bytes, block_bytes, tag_bytes;
-    bool length_encrypted; /* the 4 length bytes are not readable as they come (ctr/cbc without etm, chachapoly) */
-    bool is_default;       /* offered unless configured otherwise */
-    uint16_t strength_bits; /* for the size of DH groups: 128, 192, 256 */
+    bool length_encrypted;        /* the 4 length bytes are not readable as they come (ctr/cbc without etm, chachapoly) */
+    bool is_default;              /* offered unless configured otherwise */
+    uint16_t strength_bits;       /* for the size of DH groups: 112, 128, 192, 256 */
+    const struct cipher_ops *ops; /* how it works, for cipher*.c only: its family, and libcrypto's getter of its primitive */
+    const struct evp_cipher_st *(*evp)(void);
 };
 
 /* NULL when unknown. */
@@ -37,7 +42,8 @@ DEFINE_FREEP(struct cipher, cipher_free)
 
 /* AEAD. packet is 4 length bytes, then len bytes, then room for the tag. `sequence` is RFC 4253 6.4's. */
 int cipher_aead_seal(struct cipher *c, uint32_t sequence, uint8_t *packet, size_t len) MUST_USE;
-/* The tag is checked before anything is used; ERR_MAC (same time whatever was wrong). Length bytes are left as they came. */
+/* The tag is checked before anything is used; ERR_MAC (same time whatever was wrong; the packet's bytes are then of no use).
+ * Length bytes are left as they came. */
 int cipher_aead_open(struct cipher *c, uint32_t sequence, uint8_t *packet, size_t len) MUST_USE;
 /* The packet length that the first 4 bytes say, without changing them. For CIPHER_AEAD only. */
 int cipher_aead_length(struct cipher *c, uint32_t sequence, const uint8_t *packet, uint32_t *ret_len) MUST_USE;
@@ -49,4 +55,7 @@ int cipher_stream(struct cipher *c, uint8_t *bytes, size_t len) MUST_USE;
  * them gives a cipher that goes on where this one stands. */
 int cipher_state(const struct cipher *c, struct secret *ret_key, struct secret *ret_iv) MUST_USE;
 
-/* Whole-buffer use by key files: any cipher with CIPHER_STREAM or aes-gcm by its name, no sequence. See key/. */
+/* Whole-buffer use by key files: any cipher but none, without length bytes and sequence. bytes is len bytes, for an AEAD with the
+ * tag (or room for it) behind them. ERR_MAC as above. */
+int cipher_whole(const struct cipher_desc *desc, struct view key, struct view iv, bool for_sealing, uint8_t *bytes, size_t len)
+    MUST_USE;

@@ -4,11 +4,20 @@
 #include "base/err.h"
 #include "base/view.h"
 
-enum digest_alg { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512, DIGEST_MAX };
-enum { DIGEST_MAX_BYTES = 64 };
+enum digest_alg {
+    DIGEST_MD5,
+    DIGEST_SHA1,
+    DIGEST_SHA256,
+    DIGEST_SHA384,
+    DIGEST_SHA512,
+    DIGEST_MAX
+};
+enum {
+    DIGEST_MAX_BYTES = 64
+};
 
 size_t digest_len(enum digest_alg alg);
-const char *digest_name(enum digest_alg alg);                       /* "SHA256" */
+const char *digest_name(enum digest_alg alg);                          /* "SHA256" */
 int digest_from_name(const char *name, enum digest_alg *ret) MUST_USE; /* any case; ERR_NOT_FOUND */
 
 /* Digest of the parts one behind the other. ret_digest has digest_len bytes. */

@@ -12,7 +12,7 @@ struct loop_fd;
 struct loop_timer;
 
 int loop_new(struct loop **ret) MUST_USE;
-void loop_free(struct loop *l); /* closes no fd that was watched */
+void loop_free(struct loop *l); /* closes no fd that was watched; watches and timers are freed before */
 DEFINE_FREEP(struct loop, loop_free)
 
 /* Turns until loop_stop. Gives loop_stop's value, or an error of the waiting itself. */
@@ -48,3 +48,5 @@ typedef void loop_turn_fn(void *arg);
 int loop_at_turn_end(struct loop *l, loop_turn_fn *fn, void *arg) MUST_USE;
 /* Runs fn once at the end of this turn's calls, before the turn-end hooks. */
 int loop_later(struct loop *l, loop_turn_fn *fn, void *arg) MUST_USE;
+/* Takes out all of the two kinds above that have this fn and arg. Safe from inside any callback. */
+void loop_forget(struct loop *l, loop_turn_fn *fn, void *arg);

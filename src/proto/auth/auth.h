@@ -19,7 +19,8 @@ int auth_client_new(const struct auth_client_config *config, struct auth_client 
 void auth_client_free(struct auth_client *a);
 DEFINE_FREEP(struct auth_client, auth_client_free)
 
-/* Attempts: one at a time (ERR_STATE while one is open). The answer comes as an event. */
+/* Attempts: one at a time (ERR_STATE while one is open; an INFO_REQUEST that waits for answers is not in the way: a new attempt ends its
+ * dialogue, 4256 3.1). The answer comes as an event. Passwords and answers over LIMIT_PASSWORD_BYTES are ERR_LIMIT and send nothing. */
 int auth_client_try_none(struct auth_client *a) MUST_USE;
 /* Asks whether the key would do: PK_OK or FAILURE. */
 int auth_client_query_publickey(struct auth_client *a, struct view algorithm, struct view key_blob) MUST_USE;
@@ -29,6 +30,9 @@ int auth_client_start_publickey(struct auth_client *a, struct view algorithm, st
                                 struct view host_key, struct view *ret_to_sign) MUST_USE;
 int auth_client_finish_publickey(struct auth_client *a, struct view signature_blob) MUST_USE;
 void auth_client_abandon_publickey(struct auth_client *a); /* the signature cannot be had; another attempt may start */
+/* hostbased (4252 9), signed by the client's host key: finished or abandoned by the same two functions. */
+int auth_client_start_hostbased(struct auth_client *a, struct view algorithm, struct view key_blob, struct view session_id,
+                                struct view client_host, struct view client_user, struct view *ret_to_sign) MUST_USE;
 int auth_client_try_password(struct auth_client *a, struct view password) MUST_USE;
 int auth_client_change_password(struct auth_client *a, struct view old_password, struct view new_password) MUST_USE;
 int auth_client_try_kbdint(struct auth_client *a, struct view submethods) MUST_USE;
@@ -83,7 +87,8 @@ enum auth_server_event_kind {
     AUTH_SERVER_KBDINT_START,     /* text = submethods */
     AUTH_SERVER_KBDINT_RESPONSE,  /* n_responses, by auth_server_response */
     AUTH_SERVER_HOSTBASED,        /* algorithm, key, client_host, client_user, signature, signed_data */
-    AUTH_SERVER_OTHER,            /* text = a method we do not have; answered by failure */
+    AUTH_SERVER_OTHER,            /* text = method; nothing but failure answers it: a method we do not have, a user name over LIMIT_USER_BYTES (user is then
+                                   * empty), a hostbound request for another host key, overlong secrets, a wrong number of INFO_RESPONSEs */
 };
 struct auth_server_event {
     enum auth_server_event_kind kind;

@@ -133,6 +133,7 @@ struct link transport_link(struct transport *t);
 struct transport_chosen { /* names; "" before they are chosen. For AEAD ciphers mac is "<implicit>". */
     const char *kex, *host_key, *cipher_c2s, *cipher_s2c, *mac_c2s, *mac_s2c, *compression_c2s, *compression_s2c;
     bool strict, kex_is_post_quantum;
+    bool guess_would_hold; /* kex and host_key are what the peer names first: worth giving as guess_* next time (4253 7) */
 };
 void transport_chosen(const struct transport *t, struct transport_chosen *ret); /* lent by t */
 struct view transport_session_id(const struct transport *t); /* empty before the first key exchange */

@@ -1,0 +1,136 @@
+/* Lines into words, as ssh_config(5) has it: blanks and tabs separate, single and double quotes group, a backslash keeps a quote, a backslash
+ * or (outside quotes) a blank, a word that begins with # starts a comment. */
+#include "conf/conf_int.h"
+
+#include <stdlib.h>
+
+static bool is_blank(uint8_t c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
+
+void conf_lex_done(struct conf_lex *lex)
+{
+    free(lex->unquoted);
+    lex->unquoted = NULL;
+    lex->cap = lex->n = 0;
+}
+
+struct view conf_trim(struct view line)
+{
+    while (line.len && is_blank(line.p[0])) line = view_of(line.p + 1, line.len - 1);
+    while (line.len && is_blank(line.p[line.len - 1])) line.len--;
+    return line;
+}
+
+static struct view skip_blanks(struct view line)
+{
+    while (line.len && is_blank(line.p[0])) line = view_of(line.p + 1, line.len - 1);
+    return line;
+}
+
+int conf_lex_keyword(struct view *line, struct view *ret_keyword)
+{
+    struct view in = *line;
+    size_t n = 0, behind;
+    if (in.len && in.p[0] == '"') {
+        in = view_of(in.p + 1, in.len - 1);
+        while (n < in.len && in.p[n] != '"') n++;
+        if (n == in.len) return ERR_FORMAT;
+        behind = n + 1;
+    } else {
+        while (n < in.len && !is_blank(in.p[n]) && in.p[n] != '=') n++;
+        behind = n;
+    }
+    *ret_keyword = view_of(in.p, n);
+    in = skip_blanks(view_of(in.p + behind, in.len - behind));
+    if (in.len && in.p[0] == '=') in = skip_blanks(view_of(in.p + 1, in.len - 1));
+    *line = in;
+    return 0;
+}
+
+static bool is_escape(struct view in, size_t i, uint8_t quote)
+{
+    if (in.p[i] != '\\' || i + 1 >= in.len) return false;
+    uint8_t next = in.p[i + 1];
+    return next == '\'' || next == '"' || next == '\\' || (next == ' ' && quote == 0);
+}
+
+/* Copies one word with quotes or escapes from in[0..] to `to`. */
+static int unquote(struct view in, char *to, size_t *ret_used, size_t *ret_len)
+{
+    size_t i = 0, n = 0;
+    uint8_t quote = 0;
+    for (; i < in.len && (quote || !is_blank(in.p[i])); i++) {
+        uint8_t c = in.p[i];
+        if (is_escape(in, i, quote))
+            to[n++] = (char)in.p[++i];
+        else if (quote == 0 && (c == '"' || c == '\''))
+            quote = c;
+        else if (quote && c == quote)
+            quote = 0;
+        else
+            to[n++] = (char)c;
+    }
+    if (quote) return ERR_FORMAT;
+    *ret_used = i;
+    *ret_len = n;
+    return 0;
+}
+
+static int reserve_unquoted(struct conf_lex *lex, size_t len)
+{
+    if (lex->cap >= len) return 0;
+    char *p = realloc(lex->unquoted, len * 2);
+    if (!p) return ERR_NOMEM;
+    lex->unquoted = p;
+    lex->cap = len * 2;
+    return 0;
+}
+
+int conf_lex_words(struct conf_lex *lex, struct view line)
+{
+    size_t unquoted_len = 0;
+    lex->n = 0;
+    for (line = skip_blanks(line); line.len && line.p[0] != '#'; line = skip_blanks(line)) {
+        if (lex->n == ARRAY_LEN(lex->words)) return ERR_LIMIT;
+        size_t n = 0;
+        while (n < line.len && !is_blank(line.p[n]) && line.p[n] != '"' && line.p[n] != '\'' && line.p[n] != '\\') n++;
+        if (n == line.len || is_blank(line.p[n])) {
+            lex->words[lex->n++] = view_of(line.p, n);
+        } else {
+            size_t len;
+            if (unquoted_len == 0) TRY(reserve_unquoted(lex, line.len));
+            TRY(unquote(line, lex->unquoted + unquoted_len, &n, &len));
+            lex->words[lex->n++] = view_of(lex->unquoted + unquoted_len, len);
+            unquoted_len += len;
+        }
+        line = view_of(line.p + n, line.len - n);
+    }
+    return 0;
+}
+
+int conf_lex_first(struct view line, char *to, size_t *ret_len, struct view *ret_rest)
+{
+    size_t used;
+    line = skip_blanks(line);
+    TRY(unquote(line, to, &used, ret_len));
+    *ret_rest = skip_blanks(view_of(line.p + used, line.len - used));
+    return 0;
+}
+
+static bool needs_quotes(struct view word)
+{
+    if (word.len == 0 || word.p[0] == '#') return true;
+    for (size_t i = 0; i < word.len; i++)
+        if (is_blank(word.p[i]) || word.p[i] == '"' || word.p[i] == '\'' || word.p[i] == '\\') return true;
+    return false;
+}
+
+int conf_put_quoted(struct buf *out, struct view word)
+{
+    if (!needs_quotes(word)) return buf_put_view(out, word);
+    TRY(buf_put_u8(out, '"'));
+    for (size_t i = 0; i < word.len; i++) {
+        if (word.p[i] == '"' || word.p[i] == '\'' || word.p[i] == '\\') TRY(buf_put_u8(out, '\\'));
+        TRY(buf_put_u8(out, word.p[i]));
+    }
+    return buf_put_u8(out, '"');
+}

@@ -1,0 +1,30 @@
+/* Words of text lines, for this folder only. */
+#pragma once
+
+#include "base/view.h"
+
+static inline bool line_is_space(uint8_t c) { return c == ' ' || c == '\t'; }
+
+static inline struct view line_trim_left(struct view v)
+{
+    while (v.len && line_is_space(v.p[0])) v = view_sub(v, 1, v.len);
+    return v;
+}
+
+static inline struct view line_trim(struct view v)
+{
+    v = line_trim_left(v);
+    while (v.len && (line_is_space(v.p[v.len - 1]) || v.p[v.len - 1] == '\r')) v.len--;
+    return v;
+}
+
+/* Cuts the next word off; empty at the end. */
+static inline struct view line_take_word(struct view *line)
+{
+    *line = line_trim_left(*line);
+    size_t n = 0;
+    while (n < line->len && !line_is_space(line->p[n])) n++;
+    struct view word = view_sub(*line, 0, n);
+    *line = view_sub(*line, n, line->len);
+    return word;
+}

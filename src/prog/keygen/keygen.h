@@ -1,0 +1,75 @@
+/* ssh-keygen: what the command line asked for, and the functions that do it. Each mode is a function that gives the exit status;
+ * errors are said where they are met. Files: main.c (table of options, table of modes), ask.c (prompts and loading keys), make.c
+ * (new keys, -A), change.c (-p, -c), show.c (-l, -B, -y), convert.c (-e, -i), hosts.c (-F, -R, -H). */
+#pragma once
+
+#include "crypto/digest.h"
+#include "key/private_file.h"
+
+enum {
+    EXIT_DONE = 0,
+    EXIT_SAID_NO = 1, /* usage, not found, not confirmed */
+    EXIT_FATAL = 255,
+    PATH_BYTES_MAX = 4096,
+    PASSPHRASE_BYTES_MAX = 1024,
+};
+
+struct keygen_options {
+    const char *file, *comment, *passphrase, *new_passphrase, *type, *format, *host, *cipher;
+    int64_t bits, rounds;
+    bool has_bits;
+    unsigned quiet, verbose;
+    enum digest_alg hash;
+    bool has_hash;
+    /* modes that combine with others */
+    bool fingerprint, hash_hosts;
+    enum private_file_form form;
+    enum keygen_conversion {
+        CONVERT_RFC4716,
+        CONVERT_PKCS8,
+        CONVERT_PEM
+    } conversion;
+};
+
+typedef int keygen_mode_fn(struct keygen_options *o);
+keygen_mode_fn make_key, make_host_keys, change_passphrase, change_comment, show_fingerprint, show_bubblebabble, show_public,
+    convert_export, convert_import, hosts_find, hosts_remove, hosts_hash;
+
+/* stderr, one line; gives EXIT_FATAL. */
+int say_fatal(const char *fmt, ...) PRINTF(1, 2);
+void say_error(const char *fmt, ...) PRINTF(1, 2);
+/* err_text in the words that scripts know from OpenSSH. */
+const char *say_text(int err);
+
+/* o->file, or asks for it ("Enter file in which the key is"), with the default below the home directory. The answer is in o->file
+ * afterwards. */
+int ask_file(struct keygen_options *o, const char *prompt) MUST_USE;
+/* The user's home directory by the account, not by $HOME, as OpenSSH. NULL: said why. */
+const char *ask_home(void);
+/* "user@host" for comments. */
+void ask_default_comment(char *ret_text, size_t cap);
+/* Into out, which should be secret. ERR_CANCELLED etc. are said here. */
+int ask_passphrase(const char *prompt, struct buf *out) MUST_USE;
+/* Twice, compared. first is the prompt for the first time. again_on_mismatch: until they are equal; else ERR_DENIED after one try.
+ */
+int ask_new_passphrase(const char *first, const char *mismatch, bool again_on_mismatch, struct buf *out) MUST_USE;
+/* A line on stdout's prompt from stdin, without its end; false at end of file. */
+bool ask_line(const char *prompt, char *ret_line, size_t cap);
+/* Asks "Overwrite (y/n)? " if the file exists; false: leave it. */
+bool ask_overwrite(const char *path);
+
+/* The private key of a file: permission check, then without passphrase, with o->passphrase, or with one that is asked for by prompt
+ * (NULL: "Enter passphrase: "). Errors are given, and said with said_as ("Load key \"%s\": %s"). The passphrase that opened it is
+ * appended to used if that is not NULL. */
+int load_private(const struct keygen_options *o, const char *prompt, const char *said_as, struct buf *used, struct key **ret)
+    MUST_USE;
+/* The public key that belongs to a file: itself, the clear half of a private file, or FILE.pub. ERR_FORMAT when there is none. */
+int load_public(const char *path, struct key **ret) MUST_USE;
+/* The bytes are those of a private key file of some form. */
+bool has_private(struct view file);
+/* Reads a file, "-" is stdin. */
+int load_file(const char *path, struct buf *out) MUST_USE;
+
+/* Writes FILE and FILE.pub. Failures are said; false. */
+bool save_private(const struct keygen_options *o, const struct key *k, const char *path, struct view passphrase, bool keep_mode);
+bool save_public(const struct key *k, const char *path);

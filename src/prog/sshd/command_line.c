@@ -1,0 +1,110 @@
+/* sshd's flags, most of which are settings in short form. */
+#include "prog/sshd/command_line.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char flags[] = "C:DGTVb:c:dE:ef:g:h:ik:o:p:qQrRtu:46";
+
+/* Flags that stand for a keyword. */
+static const struct {
+    char flag;
+    const char *format; /* of the setting; %s is the argument */
+} setting_flags[] = {
+    { 'o', "%s" },
+    { 'p', "Port=%s" },
+    { 'h', "HostKey=\"%s\"" },
+    { 'c', "HostCertificate=\"%s\"" },
+    { 'g', "LoginGraceTime=%s" },
+    { '4', "AddressFamily=inet" },
+    { '6', "AddressFamily=inet6" },
+};
+
+static void usage(void)
+{
+    dprintf(STDERR_FILENO,
+            "Nacre_" NACRE_VERSION "\n"
+            "usage: sshd [-46DdeGiqTtV] [-C connection_spec] [-c host_cert_file]\n"
+            "            [-E log_file] [-f config_file] [-g login_grace_time]\n"
+            "            [-h host_key_file] [-o option] [-p port] [-u len]\n");
+}
+
+static int add_setting(struct strv *settings, char flag, const char *argument)
+{
+    for (size_t i = 0; i < ARRAY_LEN(setting_flags); i++) {
+        if (setting_flags[i].flag != flag) continue;
+        CLEANUP(buf_done) struct buf text = BUF_INIT(1 << 20);
+        TRY(buf_printf(&text, setting_flags[i].format, argument));
+        return strv_add(settings, buf_view(&text));
+    }
+    return ERR_NOT_FOUND;
+}
+
+/* -C user=a,host=b: pieces; may be given several times. */
+static int add_test_spec(struct strv *spec, const char *text)
+{
+    struct view list = view_str(text), one;
+    while (view_next_in_list(&list, &one))
+        if (one.len) TRY(strv_add(spec, one));
+    return 0;
+}
+
+static int take_utmp_len(struct command_line *c, const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (*text == 0 || *end || n > 255) {
+        dprintf(STDERR_FILENO, "Invalid utmp length.\n");
+        return ERR_FORMAT;
+    }
+    c->utmp_host_bytes = (unsigned)n;
+    return 0;
+}
+
+static int take_flag(struct command_line *c, int flag)
+{
+    switch (flag) {
+    case 'C': return add_test_spec(&c->test_spec, optarg);
+    case 'D': c->no_detach = true; return 0;
+    case 'G': c->mode = MODE_DUMP_ONLY; return 0;
+    case 'T': c->mode = MODE_DUMP; return 0;
+    case 't': c->mode = MODE_TEST; return 0;
+    case 'V': c->mode = MODE_VERSION; return 0;
+    case 'E': c->log_file = optarg; return 0;
+    case 'e': c->log_stderr = true; return 0;
+    case 'f': c->config_path = optarg; return 0;
+    case 'i': c->inetd = true; return 0;
+    case 'q': c->quiet = true; return 0;
+    case 'u': return take_utmp_len(c, optarg);
+    case 'd':
+        c->no_detach = true;
+        if (c->debug < 3) c->debug++;
+        return 0;
+    case 'b': case 'k': case 'Q': case 'r': case 'R': return 0; /* of old versions: accepted, without effect */
+    case '?': return ERR_FORMAT;
+    default: return add_setting(&c->settings, (char)flag, optarg);
+    }
+}
+
+int command_line_parse(int argc, char **argv, struct command_line *ret)
+{
+    *ret = (struct command_line){ .utmp_host_bytes = 64 };
+    int flag, err = 0;
+    while (err == 0 && (flag = getopt(argc, argv, flags)) != -1) {
+        err = take_flag(ret, flag);
+        if (flag == '?') usage();
+    }
+    if (err == 0 && optind < argc) {
+        dprintf(STDERR_FILENO, "Extra argument %s.\n", argv[optind]);
+        err = ERR_FORMAT;
+    }
+    return err;
+}
+
+void command_line_done(struct command_line *c)
+{
+    strv_done(&c->settings);
+    strv_done(&c->test_spec);
+}

@@ -1,0 +1,266 @@
+/* sshd, the listener: accepts connections and gives each to a monitor. It reads no byte of a peer. */
+#include "prog/sshd/listener.h"
+
+#include "crypto/crypto.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/proctitle.h"
+#include "os/random.h"
+#include "os/spawn.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { READY_MONITORS = 4, ACCEPTS_PER_TURN = 16, ACCEPT_PAUSE_MS = 1000, EXIT_USAGE = 1, EXIT_FAILED = 255 };
+
+/* MaxStartups start:rate:full: from start on some, from full on all new connections are refused, so that half-open ones cannot keep real users out. */
+static bool must_drop(const struct listener *l)
+{
+    const struct conf_max_startups *max = &l->options.max_startups;
+    long n = (long)monitors_n_starting(l->monitors);
+    if (n < max->begin) return false;
+    if (n >= max->full || max->rate_percent == 100) return true;
+    long percent = max->rate_percent + (100 - max->rate_percent) * (n - max->begin) / (max->full - max->begin);
+    uint32_t dice;
+    if (random_fill(&os_random, &dice, sizeof dice) < 0) return true;
+    return dice % 100 < (uint32_t)percent;
+}
+
+static void drop(struct listener *l, int fd)
+{
+    static const char farewell[] = "Exceeded MaxStartups\r\n";
+    struct sock_text peer, local;
+    size_t n;
+    sock_peer_text(fd, &peer);
+    sock_local_text(fd, &local);
+    log_info(&l->sink.log, "drop connection #%zu from [%s]:%d on [%s]:%d past MaxStartups", monitors_n_starting(l->monitors), peer.host, peer.port,
+             local.host, local.port);
+    (void)!fd_write(fd, farewell, sizeof farewell - 1, &n);
+    fd_close(fd);
+}
+
+static void close_sockets(struct listener *l)
+{
+    for (size_t i = 0; i < l->n_sockets; i++) {
+        loop_fd_free(l->watches[i]);
+        fd_close(l->sockets[i]);
+    }
+    l->n_sockets = 0;
+}
+
+static void set_accepting(struct listener *l, bool on)
+{
+    for (size_t i = 0; i < l->n_sockets; i++) (void)!loop_fd_set(l->watches[i], on ? LOOP_READ : 0);
+}
+
+static void on_accept_again(void *arg) { set_accepting(arg, true); }
+
+static void take(struct listener *l, int fd)
+{
+    if (must_drop(l)) {
+        drop(l, fd);
+        return;
+    }
+    sock_nodelay(fd, true);
+    if (l->options.tcp_keep_alive) sock_keepalive(fd, true);
+    int err = monitors_serve(l->monitors, fd, -1, true);
+    if (err < 0) log_error(&l->sink.log, "cannot serve a connection: %s", err_text(err));
+    if (l->cmd.debug) close_sockets(l);
+}
+
+static void on_listen(void *arg, int fd, UNUSED unsigned events)
+{
+    struct listener *l = arg;
+    for (int i = 0; i < ACCEPTS_PER_TURN && l->n_sockets; i++) {
+        int conn;
+        int err = sock_accept(fd, NULL, &conn);
+        if (err == ERR_AGAIN) break;
+        if (err < 0) {
+            log_error(&l->sink.log, "accept: %s", err_text(err));
+            set_accepting(l, false);
+            loop_timer_set(l->accept_again, loop_now(l->loop) + ACCEPT_PAUSE_MS);
+            break;
+        }
+        take(l, conn);
+    }
+    if (l->n_sockets) monitors_refill(l->monitors);
+}
+
+/* ---- signals ---- */
+
+static void on_terminate(void *arg, int signal)
+{
+    struct listener *l = arg;
+    log_info(&l->sink.log, "Received signal %d; terminating.", signal);
+    loop_stop(l->loop, 0);
+}
+
+static bool new_config_is_good(const struct listener *l)
+{
+    struct listener probe = { .cmd = l->cmd, .config_path = l->config_path, .algs = l->algs, .image = CONF_IMAGE_INIT };
+    sshd_options_init(&probe.options);
+    int err = listener_load_config(&probe);
+    sshd_options_done(&probe.options);
+    conf_image_done(&probe.image);
+    return err == 0;
+}
+
+/* The new configuration is tried first: a broken one leaves the running daemon as it is. */
+static void on_hangup(void *arg, UNUSED int signal)
+{
+    struct listener *l = arg;
+    if (!new_config_is_good(l)) {
+        log_error(&l->sink.log, "Received SIGHUP; the configuration has errors (sshd -t shows them): going on with the old one");
+        return;
+    }
+    log_info(&l->sink.log, "Received SIGHUP; restarting.");
+    (void)!daemon_notify_reloading();
+    CLEANUP(freep) char *self = NULL;
+    int err = spawn_self_path(&self);
+    const char *program = l->argv[0][0] == '/' ? l->argv[0] : self;
+    struct spawn s = { .path = program, .argv = (const char *const *)l->argv, .keep_std = true };
+    if (err == 0) err = spawn_exec(&s);
+    log_error(&l->sink.log, "RESTART FAILED: av[0]='%s', error: %s.", l->argv[0], err_text(err));
+}
+
+/* ---- start and end ---- */
+
+static int start_log(struct listener *l)
+{
+    enum log_level level = l->cmd.quiet    ? LOG_LEVEL_QUIET
+                           : l->cmd.debug ? (enum log_level)(LOG_LEVEL_DEBUG1 + l->cmd.debug - 1)
+                                          : (enum log_level)l->options.log_level;
+    l->sink.name_errors = true;
+    if (l->cmd.log_file) return logsink_init_file(&l->sink, level, l->cmd.log_file);
+    if (l->cmd.log_stderr || l->cmd.debug)
+        logsink_init_fd(&l->sink, level, STDERR_FILENO);
+    else
+        logsink_init_syslog(&l->sink, level, "sshd", l->options.syslog_facility << 3);
+    return 0;
+}
+
+static int watch_sockets(struct listener *l)
+{
+    l->watches = calloc(l->n_sockets + 1, sizeof *l->watches);
+    if (!l->watches) return ERR_NOMEM;
+    for (size_t i = 0; i < l->n_sockets; i++) TRY(loop_fd_new(l->loop, l->sockets[i], LOOP_READ, on_listen, l, &l->watches[i]));
+    return loop_timer_new(l->loop, on_accept_again, l, &l->accept_again);
+}
+
+static int prepare(struct listener *l)
+{
+    TRY(listener_find_parts(l));
+    TRY(listener_start_keys(l));
+    TRY(listener_make_setup(l));
+    TRY(loop_new(&l->loop));
+    return monitors_new(l, l->cmd.debug || l->cmd.inetd ? 1 : READY_MONITORS, &l->monitors);
+}
+
+static int serve_inetd(struct listener *l)
+{
+    int in, out;
+    TRY(prepare(l));
+    TRY(fd_dup(STDIN_FILENO, &in));
+    TRY(fd_dup(STDOUT_FILENO, &out));
+    TRY(fd_null_std(false));
+    bool one_socket = sock_is_inet(in);
+    if (one_socket) fd_close(out);
+    TRY(monitors_serve(l->monitors, in, out, one_socket));
+    return loop_run(l->loop);
+}
+
+static int serve_forever(struct listener *l)
+{
+    struct daemon d = DAEMON_INIT;
+    bool writes_pid = !l->cmd.debug;
+    if (!l->cmd.no_detach) TRY(daemon_detach(&d, true));
+    TRY(listener_listen(l));
+    TRY(prepare(l));
+    TRY(watch_sockets(l));
+    TRY(loop_signal(l->loop, SIGTERM, on_terminate, l));
+    TRY(loop_signal(l->loop, SIGINT, on_terminate, l));
+    TRY(loop_signal(l->loop, SIGQUIT, on_terminate, l));
+    TRY(loop_signal(l->loop, SIGHUP, on_hangup, l));
+    if (writes_pid && daemon_pid_write(l->options.pid_file) < 0)
+        log_error(&l->sink.log, "Couldn't create pid file \"%s\"", l->options.pid_file);
+    (void)!daemon_notify("READY=1");
+    if (!l->cmd.no_detach && !l->cmd.log_stderr) TRY(fd_null_std(true));
+    daemon_ready(&d);
+    monitors_refill(l->monitors);
+    int got = loop_run(l->loop);
+    if (writes_pid) daemon_pid_remove(l->options.pid_file);
+    return got;
+}
+
+static int test_keys(struct listener *l)
+{
+    TRY(listener_find_parts(l));
+    return listener_start_keys(l);
+}
+
+static int run(struct listener *l)
+{
+    switch (l->cmd.mode) {
+    case MODE_TEST: return test_keys(l);
+    case MODE_DUMP: TRY(test_keys(l)); return listener_dump(l);
+    case MODE_DUMP_ONLY: return listener_dump(l);
+    default: return l->cmd.inetd ? serve_inetd(l) : serve_forever(l);
+    }
+}
+
+static void listener_done(struct listener *l)
+{
+    close_sockets(l);
+    free(l->sockets);
+    free(l->watches);
+    monitors_free(l->monitors);
+    loop_timer_free(l->accept_again);
+    loop_free(l->loop);
+    ipc_done(&l->key_holder);
+    buf_done(&l->setup);
+    buf_done(&l->host_keys);
+    strv_done(&l->parts);
+    sshd_options_done(&l->options);
+    conf_image_done(&l->image);
+    algorithms_done(&l->algs);
+    logsink_done(&l->sink);
+    command_line_done(&l->cmd);
+}
+
+/* Exit status of a daemon that served one connection: the session's own. */
+static int status_of(const struct listener *l, int result)
+{
+    if (result < 0) return EXIT_FAILED;
+    if (result == 0) return 0;
+    return WIFEXITED(l->served_status) ? WEXITSTATUS(l->served_status) : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    struct listener l = { .argv = argv, .image = CONF_IMAGE_INIT, .setup = BUF_INIT(512 << 20), .host_keys = BUF_INIT(1 << 20), .key_holder = { .fd = -1 } };
+    if (fd_fill_std() < 0) return EXIT_FAILED;
+    spawn_reset_signals(true);
+    proctitle_init(argc, argv);
+    if (command_line_parse(argc, argv, &l.cmd) < 0) return EXIT_USAGE;
+    crypto_start();
+    if (l.cmd.mode == MODE_VERSION) {
+        dprintf(STDERR_FILENO, "Nacre_%s, %s\n", NACRE_VERSION, crypto_library_version());
+        return 0;
+    }
+    l.config_path = l.cmd.config_path ? l.cmd.config_path : NACRE_SYSCONFDIR "/sshd_config";
+    sshd_options_init(&l.options);
+    int err = algorithms_init(&l.algs, ALGORITHMS_SERVER);
+    if (err == 0) err = listener_load_config(&l);
+    if (err == ERR_NOT_FOUND || err == ERR_DENIED) return EXIT_USAGE;
+    if (err == 0) err = start_log(&l);
+    if (err == 0) {
+        proctitle_set("sshd: %s [listener] 0 of %d-%d startups", l.config_path, l.options.max_startups.begin, l.options.max_startups.full);
+        err = run(&l);
+    }
+    int status = status_of(&l, err);
+    listener_done(&l);
+    return status;
+}

@@ -1,0 +1,60 @@
+/* The listener's own parts, for the files of its folder only. */
+#pragma once
+
+#include "conf/sshd_options.h"
+#include "io/algorithms.h"
+#include "ipc/ipc.h"
+#include "os/daemon.h"
+#include "os/logsink.h"
+#include "os/loop.h"
+#include "os/sock.h"
+#include "prog/sshd/command_line.h"
+
+struct monitors;
+
+struct listener {
+    struct command_line cmd;
+    char **argv;
+    const char *config_path;
+    struct algorithms algs;
+    struct conf_image image;
+    struct sshd_options options; /* global part */
+    struct logsink sink;
+    struct loop *loop;
+    struct buf setup;            /* session_setup for monitors */
+    struct buf host_keys;        /* list of blobs, from the key holder */
+    struct ipc key_holder;
+    struct strv parts;           /* paths of the other programs, as enum part */
+    struct monitors *monitors;
+    int *sockets;
+    size_t n_sockets;
+    struct loop_fd **watches;
+    struct loop_timer *accept_again;
+    int served_status;           /* -d, -i: how the one session ended */
+};
+
+enum part { PART_IDX_KEYS, PART_IDX_SESSION, PART_IDX_AUTH, PART_IDX_USER, PART_IDX_MAX };
+
+/* config: file, settings, defaults, checks; messages go to stderr. ERR_FORMAT. */
+int listener_load_config(struct listener *l) MUST_USE;
+/* Finds the other programs: beside this one, in ../libexec/nacre, or where they were installed. */
+int listener_find_parts(struct listener *l) MUST_USE;
+/* Starts the key holder and waits until it has loaded the keys. ERR_NOT_FOUND: there is none. */
+int listener_start_keys(struct listener *l) MUST_USE;
+/* Packs what monitors need to know. */
+int listener_make_setup(struct listener *l) MUST_USE;
+/* -T, -G: prints the options that hold for the connection of -C. */
+int listener_dump(struct listener *l) MUST_USE;
+
+/* listen_sockets.c: fills sockets from options or systemd. */
+int listener_listen(struct listener *l) MUST_USE;
+
+/* monitors.c: processes started ahead of need, and those that serve. */
+int monitors_new(struct listener *l, size_t n_ready, struct monitors **ret) MUST_USE;
+void monitors_free(struct monitors *m); /* ends those that wait; those that serve live on */
+/* Gives a connection to a monitor. The fds become its. one_socket: out_fd is ignored. */
+int monitors_serve(struct monitors *m, int take_in_fd, int take_out_fd, bool one_socket) MUST_USE;
+/* Connections before authentication. */
+size_t monitors_n_starting(const struct monitors *m);
+/* Starts as many as are missing. */
+void monitors_refill(struct monitors *m);

@@ -1,0 +1,211 @@
+/* What a listener does before it listens: configuration, the other programs, the keys, and the answers of -t, -T and -G. */
+#include "prog/sshd/config_file.h"
+#include "prog/sshd/listener.h"
+#include "prog/sshd/parts.h"
+#include "prog/sshd/setup.h"
+
+#include "key/key.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/spawn.h"
+#include "os/user.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { KEYS_WAIT_MS = 60000 };
+
+static void print_diag(const struct conf_diag *diag)
+{
+    for (size_t i = 0; i < diag->warnings.n; i++) dprintf(STDERR_FILENO, "%s\r\n", diag->warnings.v[i]);
+    for (size_t i = 0; i < diag->errors.n; i++) dprintf(STDERR_FILENO, "%s\r\n", diag->errors.v[i]);
+}
+
+static int pack_settings(const struct command_line *cmd, struct buf *out)
+{
+    struct wr w = wr_of(out);
+    for (size_t i = 0; i < cmd->settings.n; i++) wr_cstr(&w, cmd->settings.v[i]);
+    return wr_end(&w);
+}
+
+static int fill_setup(struct listener *l, struct view settings, struct body_session_setup *ret)
+{
+    *ret = (struct body_session_setup){
+        .settings = settings,
+        .image = l->image.bytes,
+        .host_keys = buf_view(&l->host_keys),
+        .log_file = view_str(l->cmd.log_file),
+        .log_stderr = l->cmd.log_stderr || l->cmd.debug,
+        .debug = l->cmd.debug,
+        .quiet = l->cmd.quiet,
+        .inetd = l->cmd.inetd,
+        .utmp_host_bytes = l->cmd.utmp_host_bytes,
+    };
+    return 0;
+}
+
+static int eval(struct listener *l, const struct sshd_conf_ctx *ctx, struct conf_diag *diag, struct sshd_options *ret)
+{
+    CLEANUP(buf_done) struct buf settings = BUF_INIT(1 << 20);
+    struct body_session_setup setup;
+    TRY(pack_settings(&l->cmd, &settings));
+    TRY(fill_setup(l, buf_view(&settings), &setup));
+    return setup_options(&setup, ctx, &l->algs.conf, diag, ret);
+}
+
+int listener_load_config(struct listener *l)
+{
+    CLEANUP(conf_diag_done) struct conf_diag diag = CONF_DIAG_INIT;
+    int err = config_file_load(l->config_path, NACRE_SYSCONFDIR, &l->algs.conf, &diag, &l->image);
+    if (err == 0) err = eval(l, NULL, &diag, &l->options);
+    if (err == 0) err = sshd_image_check(&l->image, &diag);
+    if (err == 0) err = sshd_options_check(&l->options, &diag);
+    print_diag(&diag);
+    return err;
+}
+
+int listener_find_parts(struct listener *l)
+{
+    static const char *const names[PART_IDX_MAX] = { PART_KEYS, PART_SESSION, PART_AUTH, PART_USER };
+    CLEANUP(freep) char *self = NULL;
+    TRY(spawn_self_path(&self));
+    *strrchr(self, '/') = 0;
+    for (size_t i = 0; i < PART_IDX_MAX; i++) {
+        const char *const dirs[][2] = { { self, "" }, { self, "/../libexec/nacre" }, { NACRE_LIBEXECDIR, "" } };
+        size_t found = l->parts.n;
+        for (size_t d = 0; d < ARRAY_LEN(dirs) && l->parts.n == found; d++) {
+            char path[4096];
+            int n = snprintf(path, sizeof path, "%s%s/%s", dirs[d][0], dirs[d][1], names[i]);
+            if (n > 0 && (size_t)n < sizeof path && access(path, X_OK) == 0) TRY(strv_add(&l->parts, view_str(path)));
+        }
+        if (l->parts.n == found) {
+            log_at(&l->sink.log, LOG_LEVEL_FATAL, "cannot find %s beside this program or in %s: is the installation complete?", names[i], NACRE_LIBEXECDIR);
+            return ERR_NOT_FOUND;
+        }
+    }
+    return 0;
+}
+
+/* ---- keys ---- */
+
+static int start_key_holder(struct listener *l)
+{
+    int pair[2];
+    CLEANUP(strv_done) struct strv argv = STRV_INIT;
+    TRY(strv_add(&argv, view_str(PART_KEYS)));
+    for (size_t i = 0; i < l->options.host_key.n; i++) TRY(strv_add(&argv, view_str(l->options.host_key.v[i])));
+    TRY(fd_socketpair(pair));
+    CLEANUP(fd_closep) int theirs = pair[1];
+    TRY(ipc_init(&l->key_holder, pair[0], IPC_L, IPC_K));
+    l->key_holder.state = IPC_ANY;
+    const struct spawn_fd fds[] = { { theirs, PART_IPC_FD }, { STDERR_FILENO, STDERR_FILENO } };
+    struct spawn s = { .path = l->parts.v[PART_IDX_KEYS], .argv = (const char *const *)argv.v, .fds = fds, .n_fds = ARRAY_LEN(fds), .new_session = true };
+    pid_t pid;
+    return spawn_run(&s, &pid);
+}
+
+/* Missing files of the default list are nothing to talk about; files that the administrator named are. */
+static void report_problems(struct listener *l, struct view problems)
+{
+    bool named = sshd_options_is_set(&l->options, SSHD_OPT_host_key);
+    struct rd r = rd_of(problems);
+    while (rd_left(&r)) {
+        struct view line = rd_string(&r);
+        log_at(&l->sink.log, named ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG1, "%.*s", VIEW_ARG(line));
+    }
+}
+
+static int take_keys(struct listener *l, struct view keys)
+{
+    struct wr w = wr_of(&l->host_keys);
+    struct rd r = rd_of(keys);
+    for (size_t i = 0; rd_left(&r); i++) {
+        struct view path = rd_string(&r), blob = rd_string(&r);
+        CLEANUP(freep) char *fingerprint = NULL;
+        TRY(rd_stop(&r));
+        TRY(key_fingerprint(blob, DIGEST_SHA256, &fingerprint));
+        log_debug(&l->sink.log, "private host key #%zu: %s %s (%.*s)", i, key_short_name(blob), fingerprint, VIEW_ARG(path));
+        wr_string(&w, blob);
+    }
+    return wr_end(&w);
+}
+
+int listener_start_keys(struct listener *l)
+{
+    struct ipc_message m;
+    struct ipc_keys_loaded loaded;
+    TRY(start_key_holder(l));
+    TRY(ipc_expect(&l->key_holder, clock_now() + KEYS_WAIT_MS, IPC_keys_loaded_NUMBER, &m));
+    TRY(ipc_keys_loaded_get(m.fields, &loaded));
+    report_problems(l, loaded.problems);
+    TRY(take_keys(l, loaded.keys));
+    if (buf_len(&l->host_keys)) return 0;
+    log_at(&l->sink.log, LOG_LEVEL_FATAL, "no hostkeys available -- exiting.");
+    return ERR_NOT_FOUND;
+}
+
+int listener_make_setup(struct listener *l)
+{
+    CLEANUP(buf_done) struct buf settings = BUF_INIT(1 << 20);
+    struct body_session_setup setup;
+    TRY(pack_settings(&l->cmd, &settings));
+    TRY(fill_setup(l, buf_view(&settings), &setup));
+    struct wr w = wr_of(&l->setup);
+    return body_session_setup_put(&w, &setup);
+}
+
+/* ---- -T and -G ---- */
+
+static int in_group(UNUSED void *arg, const char *name, const char *patterns, bool *ret_matches)
+{
+    CLEANUP(user_freep) struct user *u = NULL;
+    *ret_matches = false;
+    if (user_by_name(name, &u) < 0) return 0;
+    TRY(user_load_groups(u));
+    int match = user_groups_match(u, view_str(patterns));
+    if (match < 0) return match;
+    *ret_matches = match == USER_GROUP_MATCH;
+    return 0;
+}
+
+static int read_test_spec(const struct strv *spec, struct sshd_conf_ctx *ret)
+{
+    *ret = (struct sshd_conf_ctx){ .version = "Nacre_" NACRE_VERSION, .in_group = in_group };
+    const struct {
+        const char *name;
+        const char **field;
+    } rows[] = { { "user=", &ret->user }, { "host=", &ret->host }, { "addr=", &ret->address }, { "laddr=", &ret->local_address }, { "rdomain=", &ret->rdomain } };
+    for (size_t i = 0; i < spec->n; i++) {
+        const char *text = spec->v[i];
+        bool known = false;
+        for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+            size_t n = strlen(rows[k].name);
+            if (strncmp(text, rows[k].name, n) != 0) continue;
+            *rows[k].field = text + n;
+            known = true;
+        }
+        if (strncmp(text, "lport=", 6) == 0) known = (ret->local_port = atoi(text + 6)) > 0;
+        if (strcmp(text, "invalid-user") == 0) known = ret->invalid_user = true;
+        if (known) continue;
+        dprintf(STDERR_FILENO, "Invalid test mode specification %s\r\n", text);
+        return ERR_FORMAT;
+    }
+    return 0;
+}
+
+int listener_dump(struct listener *l)
+{
+    CLEANUP(conf_diag_done) struct conf_diag diag = CONF_DIAG_INIT;
+    CLEANUP(sshd_options_done) struct sshd_options options;
+    CLEANUP(buf_done) struct buf text = BUF_INIT(16 << 20);
+    struct sshd_conf_ctx ctx;
+    sshd_options_init(&options);
+    TRY(read_test_spec(&l->cmd.test_spec, &ctx));
+    int err = eval(l, l->cmd.test_spec.n ? &ctx : NULL, &diag, &options);
+    print_diag(&diag);
+    TRY(err);
+    TRY(sshd_options_dump(&options, &text));
+    return fd_write_all(STDOUT_FILENO, buf_view(&text));
+}

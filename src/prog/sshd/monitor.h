@@ -1,0 +1,110 @@
+/* The monitor's own parts, for the files of its folder only. One monitor has one connection; `struct monitor` is all there is to know of it. */
+#pragma once
+
+#include "io/algorithms.h"
+#include "ipc/ipc.h"
+#include "key/authorized_keys.h"
+#include "os/logsink.h"
+#include "os/pam.h"
+#include "os/sock.h"
+#include "os/user.h"
+#include "prog/sshd/setup.h"
+#include "proto/auth/auth.h"
+
+enum auth_method { METHOD_NONE, METHOD_PUBLICKEY, METHOD_PASSWORD, METHOD_KBDINT, METHOD_MAX };
+
+/* An authentication request on its way to a verdict. */
+struct attempt {
+    enum auth_method method;
+    const char *method_name;   /* as logged */
+    struct view submethod;     /* "pam" after keyboard-interactive */
+    bool passed;
+    bool postponed;            /* no verdict yet: PK_OK, a question, a new password wanted */
+    char detail[512];          /* ": ED25519 SHA256:..." */
+};
+
+/* Who wants in, and what holds for them. */
+struct applicant {
+    char *name, *style, *service; /* as the first request had them; NULL before it */
+    struct user *user;         /* NULL: there is none of this name */
+    bool valid;                /* exists and is allowed in; all else costs the same time and talk */
+    int failures;
+    bool tried;                /* some attempt other than none was made */
+    struct strv chains;        /* AuthenticationMethods not yet fulfilled; empty: any one method */
+    struct authorized_keys_options key_options; /* of the key that was accepted */
+    bool has_key_options;
+    struct buf auth_info;      /* lines for SSH_USER_AUTH */
+    struct pam *pam;
+    bool must_change_password;
+};
+
+struct monitor {
+    struct logsink sink;
+    struct algorithms algs;
+    struct body_session_setup setup; /* lent by a mapping that stays */
+    struct sshd_options options;  /* global part, then that of the user */
+    struct ipc listener, key_holder, net, user_child;
+    pid_t net_pid, user_pid;
+    int in_fd, out_fd;
+    bool one_socket;
+    struct sock_text peer, local;
+    struct sock_addr peer_addr;
+    char peer_host[SOCK_HOST_BYTES]; /* by reverse lookup if UseDNS, else the address */
+    struct buf session_id;       /* the first hash that was signed */
+    bool host_key_was_used;
+    uint32_t host_key_used;      /* the key of the first key exchange */
+    struct strv host_key_names;  /* signature algorithms we have keys for, each with its key's index */
+    uint32_t host_key_idx[64];
+    ms grace_end, request_began;
+    struct applicant who;
+    /* Keyboard-interactive through PAM: a message that arrived where a response was expected. */
+    uint8_t stray_number;
+    struct buf stray_fields;
+    bool has_stray;
+};
+
+/* "[preauth]" is put behind lines of the network child; these are our own. */
+#define monitor_log(m, level, ...) log_at(&(m)->sink.log, level, __VA_ARGS__)
+
+/* ---- monitor_user.c ---- */
+/* The first request of a connection names user and service; later ones have to be the same: ERR_DENIED. */
+int monitor_set_applicant(struct monitor *m, struct view user, struct view service) MUST_USE;
+void monitor_applicant_done(struct applicant *who);
+
+/* ---- monitor_methods.c ---- */
+bool method_is_enabled(const struct monitor *m, enum auth_method method);
+/* Comma list of the methods that can go on. */
+int method_list(const struct monitor *m, struct buf *out) MUST_USE;
+/* Takes what an attempt came to, writes the log line, counts failures, and sends the verdict. *ret_success: login. */
+int method_conclude(struct monitor *m, const struct attempt *a, bool *ret_success) MUST_USE;
+/* Sends a verdict that is not final. */
+int method_postpone(struct monitor *m, const struct ipc_auth_verdict *v) MUST_USE;
+/* The AuthenticationMethods of the options, as far as they can be fulfilled at all. */
+int method_init_chains(struct monitor *m) MUST_USE;
+
+/* ---- monitor_publickey.c ---- */
+int publickey_query(struct monitor *m, const struct ipc_auth_publickey_query *q, struct attempt *a) MUST_USE;
+int publickey_check(struct monitor *m, const struct ipc_auth_publickey *q, struct attempt *a) MUST_USE;
+
+/* ---- monitor_password.c ---- */
+bool password_is_right(struct monitor *m, struct view password);
+int kbdint_run(struct monitor *m, struct attempt *a) MUST_USE;
+/* Account modules: may this user in now? Refused: a log line and false. */
+bool account_is_open(struct monitor *m, struct attempt *a);
+
+/* ---- monitor_keys.c: what the key holder and the moduli file are asked ---- */
+int monitor_list_host_keys(struct monitor *m, struct buf *ret_algorithms, struct buf *ret_host_keys) MUST_USE;
+int monitor_sign(struct monitor *m, struct view algorithm, struct view hash, struct buf *ret_signature) MUST_USE;
+/* The public blob used in the first key exchange; empty before it. */
+struct view monitor_host_key_blob(const struct monitor *m);
+int monitor_choose_group(struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p, struct buf *ret_g) MUST_USE;
+
+/* Ahead of need, unless PAM is used: what modules give a session (limits, cgroup, keyring, login uid) is inherited by processes started afterwards only. */
+int monitor_start_user_child(struct monitor *m) MUST_USE;
+
+/* ---- monitor_session.c ---- */
+/* From handoff to the end of the connection. */
+int session_run(struct monitor *m, struct view transport) MUST_USE;
+
+/* Sets m->options to what holds for the applicant (NULL ctx fields before there is one). */
+int monitor_eval_options(struct monitor *m) MUST_USE;

@@ -1,0 +1,34 @@
+/* What the server's programs know of each other: their names, and on which descriptors a program that is started finds what.
+ *
+ *   sshd           listener       configuration, sockets, limits; starts the others; reads no byte of a peer
+ *   sshd-keys      key holder     keeps the private host keys, signs
+ *   sshd-session   monitor        one per connection, as root: decides
+ *   sshd-auth      network child  one per connection, without rights: transport and authentication until login
+ *   sshd-user      user child     one per connection, as the user: the connection protocol
+ */
+#pragma once
+
+#include "os/sandbox.h"
+
+#define PART_KEYS "sshd-keys"
+#define PART_SESSION "sshd-session"
+#define PART_AUTH "sshd-auth"
+#define PART_USER "sshd-user"
+
+enum {
+    PART_IPC_FD = 3, /* every part: the socket to who started it */
+
+    /* sshd-session */
+    PART_SETUP_FD = 4,     /* memfd with a session_setup (setup.h) */
+    PART_KEY_HOLDER_FD = 5, /* socket to sshd-keys */
+    PART_AUTH_PROGRAM_FD = 6, /* programs, open: their paths may be gone by now */
+    PART_USER_PROGRAM_FD = 7,
+};
+
+/* Unprivileged account of key holder and network child, and their empty root directory. */
+#define PART_USER_NAME "sshd"
+#define PART_CHROOT_DIR "/run/sshd"
+
+/* For good: memory hidden, the unprivileged account and its empty root directory (as root), no new files, processes or paths, and the system calls of the
+ * table only. trap: sandbox_enter's. */
+int part_give_up_rights(const struct sandbox_rule *rules, size_t n, bool trap) MUST_USE;

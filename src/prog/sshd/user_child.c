@@ -1,0 +1,282 @@
+/* sshd-user, the user child: the connection protocol of one logged-in user, as that user. Started ahead of need as what the monitor is, it becomes the user
+ * before it looks at anything that came from the network. */
+#include "prog/sshd/user_child.h"
+
+#include "crypto/crypto.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/proctitle.h"
+#include "os/random.h"
+#include "os/sock.h"
+#include "os/spawn.h"
+#include "prog/sshd/parts.h"
+#include "wire/messages.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FLUSH_WAIT_MS = 2000 };
+
+static void send_log(void *arg, enum log_level level, const char *line)
+{
+    struct user_child *c = arg;
+    (void)!IPC_SEND(&c->monitor, user_log, .level = level, .line = view_str(line));
+}
+
+/* ---- questions of later key exchanges ---- */
+
+static int answer_host_key_blob(struct user_child *c, struct view algorithm)
+{
+    struct rd r = rd_of(buf_view(&c->host_keys));
+    while (rd_left(&r)) {
+        struct view name = rd_string(&r), blob = rd_string(&r);
+        TRY(rd_stop(&r));
+        if (view_eq(name, algorithm)) return transport_answer_host_key_blob(wire_io_transport(c->wire), blob);
+    }
+    return ERR_BUG;
+}
+
+static int answer_sign(struct user_child *c, struct view algorithm, struct view hash)
+{
+    struct ipc_message m;
+    struct ipc_user_signed answer;
+    TRY(IPC_SEND(&c->monitor, user_sign, .algorithm = algorithm, .hash = hash));
+    TRY(ipc_expect(&c->monitor, MS_NEVER, IPC_user_signed_NUMBER, &m));
+    TRY(ipc_user_signed_get(m.fields, &answer));
+    return transport_answer_sign(wire_io_transport(c->wire), answer.signature);
+}
+
+static int answer_group(struct user_child *c, const struct transport_event *e)
+{
+    struct ipc_message m;
+    struct ipc_user_group_is answer;
+    TRY(IPC_SEND(&c->monitor, user_group, .min_bits = e->gex_min_bits, .bits = e->gex_bits, .max_bits = e->gex_max_bits));
+    TRY(ipc_expect(&c->monitor, MS_NEVER, IPC_user_group_is_NUMBER, &m));
+    TRY(ipc_user_group_is_get(m.fields, &answer));
+    return transport_answer_group(wire_io_transport(c->wire), answer.p, answer.g);
+}
+
+/* ---- events of the transport ---- */
+
+static int on_transport_event(void *arg, const struct transport_event *e)
+{
+    struct user_child *c = arg;
+    c->last_heard = loop_now(c->loop);
+    c->alive_unanswered = 0;
+    switch (e->kind) {
+    case TRANSPORT_HOST_KEY_BLOB:
+        return answer_host_key_blob(c, e->text);
+    case TRANSPORT_SIGN:
+        return answer_sign(c, e->text, e->data);
+    case TRANSPORT_GROUP:
+        return answer_group(c, e);
+    case TRANSPORT_PACKET:
+        /* 4252 5.1: authentication requests after success are ignored in silence. */
+        if (e->data.p[0] >= MSG_AUTH_MIN && e->data.p[0] <= MSG_AUTH_MAX) return e->data.p[0] == MSG_userauth_request_NUMBER ? 0 : ERR_UNEXPECTED_MESSAGE;
+        return conn_io_packet(c->conn_io, e->data);
+    case TRANSPORT_SERVICE_REQUEST:
+        return transport_accept_service(wire_io_transport(c->wire));
+    case TRANSPORT_DISCONNECT:
+        snprintf(c->goodbye, sizeof c->goodbye, "%u: %.*s", e->reason, VIEW_ARG(view_sub(e->text, 0, 200)));
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static void on_transport_closed(void *arg, int err)
+{
+    struct user_child *c = arg;
+    const char *peer = (const char *)c->setup.peer_address.p;
+    int peer_len = (int)c->setup.peer_address.len;
+    unsigned port = c->setup.peer_port;
+    if (c->ended) return;
+    c->ended = true;
+    if (err == ERR_PEER_DISCONNECTED) {
+        log_info(&c->log, "Received disconnect from %.*s port %u:%s", peer_len, peer, port, c->goodbye);
+        log_info(&c->log, "Disconnected from user %s %.*s port %u", c->me->name, peer_len, peer, port);
+    } else if (err == ERR_PEER_CLOSED || err_errno(err) == EPIPE || err_errno(err) == ECONNRESET)
+        log_info(&c->log, "Connection closed by %.*s port %u", peer_len, peer, port);
+    else if (err == ERR_TIMEOUT)
+        log_info(&c->log, "Timeout, client not responding from user %s %.*s port %u", c->me->name, peer_len, peer, port);
+    else if (err != ERR_CANCELLED)
+        log_info(&c->log, "ssh_dispatch_run_fatal: Connection from user %s %.*s port %u: %s", c->me->name, peer_len, peer, port, err_text(err));
+    wire_io_flush_wait(c->wire, FLUSH_WAIT_MS);
+    loop_stop(c->loop, 0);
+}
+
+static void on_drained(void *arg)
+{
+    struct user_child *c = arg;
+    conn_io_drained(c->conn_io);
+}
+
+/* ---- events of the connection ---- */
+
+static int on_open(struct user_child *c, const struct conn_event *e)
+{
+    struct conn *conn = conn_io_conn(c->conn_io);
+    if (!view_eq_str(e->name, "session")) {
+        bool is_forward = view_eq_str(e->name, "direct-tcpip") || view_eq_str(e->name, "direct-streamlocal@openssh.com") ||
+                          view_eq_str(e->name, "tun@openssh.com");
+        return is_forward ? conn_open_refuse(conn, e->channel, OPEN_ADMINISTRATIVELY_PROHIBITED, "forwarding is not available on this server")
+                          : conn_open_refuse(conn, e->channel, OPEN_UNKNOWN_CHANNEL_TYPE, "unknown channel type");
+    }
+    if (c->no_more_sessions) {
+        log_info(&c->log, "Possible attack: attempt to open a session after additional sessions disabled");
+        return ERR_DENIED;
+    }
+    if (c->n_sessions >= (size_t)c->options.max_sessions) {
+        log_error(&c->log, "no more sessions");
+        return conn_open_refuse(conn, e->channel, OPEN_CONNECT_FAILED, "open failed");
+    }
+    TRY(session_new(c, e->channel));
+    return conn_open_accept(conn, e->channel, VIEW_EMPTY);
+}
+
+static int on_global_request(struct user_child *c, const struct conn_event *e)
+{
+    if (view_eq_str(e->name, "no-more-sessions@openssh.com")) c->no_more_sessions = true;
+    bool ok = view_eq_str(e->name, "no-more-sessions@openssh.com");
+    return e->want_reply ? conn_answer_global(conn_io_conn(c->conn_io), e->question, ok, VIEW_EMPTY) : 0;
+}
+
+static int on_channel_request(struct user_child *c, const struct conn_event *e)
+{
+    struct session *s = session_find(c, e->channel);
+    bool ok = s && session_request(s, e->name, e->data);
+    /* What starts running may already have said something: the reply still goes first, since nothing was read yet. */
+    return e->want_reply ? conn_answer_request(conn_io_conn(c->conn_io), e->question, ok) : 0;
+}
+
+static int on_conn_event(void *arg, const struct conn_event *e)
+{
+    struct user_child *c = arg;
+    struct session *s;
+    switch (e->kind) {
+    case CONN_OPEN:
+        return on_open(c, e);
+    case CONN_GLOBAL_REQUEST:
+        return on_global_request(c, e);
+    case CONN_REQUEST:
+        return on_channel_request(c, e);
+    case CONN_DATA: /* nothing runs there yet */
+        return conn_consumed(conn_io_conn(c->conn_io), e->channel, e->data.len);
+    case CONN_CLOSE:
+        s = session_find(c, e->channel);
+        if (s) session_peer_closed(s);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* ---- is the client still there? ---- */
+
+static void on_alive_timer(void *arg)
+{
+    struct user_child *c = arg;
+    ms interval = (ms)c->options.client_alive_interval * 1000;
+    ms now = loop_now(c->loop);
+    if (now - c->last_heard >= interval) {
+        if (c->options.client_alive_count_max && c->alive_unanswered >= c->options.client_alive_count_max) {
+            transport_fail(wire_io_transport(c->wire), ERR_TIMEOUT, NULL);
+            on_transport_closed(c, ERR_TIMEOUT);
+            return;
+        }
+        c->alive_unanswered++;
+        (void)!conn_global_request(conn_io_conn(c->conn_io), "keepalive@openssh.com", true, 0, VIEW_EMPTY);
+        wire_io_wake(c->wire);
+        loop_timer_set(c->alive_timer, now + interval);
+    } else
+        loop_timer_set(c->alive_timer, c->last_heard + interval);
+}
+
+/* ---- start ---- */
+
+static int take_strings(struct view list, struct strv *ret)
+{
+    struct rd r = rd_of(list);
+    while (rd_left(&r)) TRY(strv_add(ret, rd_cstring(&r)));
+    return rd_end(&r);
+}
+
+static int make_user(const struct ipc_user_start *s, struct user **ret)
+{
+    CLEANUP(user_freep) struct user *u = calloc(1, sizeof *u);
+    if (!u) return ERR_NOMEM;
+    u->name = view_dup_str(s->user);
+    u->home = view_dup_str(s->home);
+    u->shell = view_dup_str(s->shell);
+    u->gecos = view_dup_str(VIEW_EMPTY);
+    u->uid = s->uid;
+    u->gid = s->gid;
+    u->n_groups = s->groups.len / 4;
+    u->groups = calloc(u->n_groups + 1, sizeof *u->groups);
+    if (!u->name || !u->home || !u->shell || !u->gecos || !u->groups) return ERR_NOMEM;
+    struct rd r = rd_of(s->groups);
+    for (size_t i = 0; i < u->n_groups; i++) u->groups[i] = rd_u32(&r);
+    u->groups_known = true;
+    TRY(rd_end(&r));
+    *ret = TAKE(u);
+    return 0;
+}
+
+static int start_connection(struct user_child *c, int in_fd, int out_fd, struct view transport)
+{
+    struct transport *t;
+    struct conn *conn;
+    struct conn_config config = { .log = &c->log };
+    struct wire_io_owner wire_owner = { on_transport_event, on_transport_closed, on_drained, c };
+    struct conn_io_owner conn_owner = { on_conn_event, c };
+    TRY(loop_turn(c->loop, 0)); /* reads the clock */
+    TRY(transport_import(transport, &os_random, &c->log, loop_now(c->loop), &t));
+    TRY(wire_io_new(c->loop, in_fd, out_fd, t, &wire_owner, &c->wire));
+    TRY(conn_new(&config, &conn));
+    TRY(conn_io_new(c->loop, c->wire, conn, &conn_owner, &c->conn_io));
+    c->last_heard = loop_now(c->loop);
+    TRY(loop_timer_new(c->loop, on_alive_timer, c, &c->alive_timer));
+    if (c->options.client_alive_interval) loop_timer_set(c->alive_timer, loop_now(c->loop) + (ms)c->options.client_alive_interval * 1000);
+    return 0;
+}
+
+static int take_login(struct user_child *c)
+{
+    struct ipc_message m;
+    struct ipc_user_start s;
+    TRY(ipc_expect(&c->monitor, MS_NEVER, IPC_user_start_NUMBER, &m));
+    CLEANUP(fd_closep) int in = m.fds[0], out = m.fds[1];
+    TRY(ipc_user_start_get(m.fields, &s));
+    TRY(make_user(&s, &c->me));
+    TRY(user_become(c->me));
+    c->monitor.state = IPC_SESSION;
+    c->log = (struct log){ .level = s.log_level, .sink = send_log, .arg = c };
+    TRY(buf_put_view(&c->setup_bytes, s.session));
+    TRY(body_user_session_get(buf_view(&c->setup_bytes), &c->setup));
+    TRY(sshd_options_import(c->setup.options, &c->options));
+    TRY(take_strings(s.env, &c->pam_env));
+    TRY(buf_put_view(&c->host_keys, s.host_keys));
+    proctitle_set("sshd: %s", c->me->name);
+    int in_fd = fd_take(&in), out_fd = s.one_socket ? in_fd : fd_take(&out);
+    return start_connection(c, in_fd, out_fd, s.transport);
+}
+
+int main(int argc, char **argv)
+{
+    static struct user_child c = { .setup_bytes = BUF_INIT(128 << 20), .host_keys = BUF_INIT(1 << 20) };
+    proctitle_init(argc, argv);
+    spawn_reset_signals(true);
+    crypto_start();
+    (void)!spawn_hide_memory();
+    sshd_options_init(&c.options);
+    int err = ipc_init(&c.monitor, PART_IPC_FD, IPC_U, IPC_M);
+    if (err == 0) err = loop_new(&c.loop);
+    if (err == 0) err = take_login(&c);
+    if (err == ERR_PEER_CLOSED) return 0; /* no login came */
+    if (err == 0) err = loop_run(c.loop);
+    if (err < 0) (void)!IPC_SEND(&c.monitor, user_end, .text = view_str(err_text(err)));
+    while (c.sessions) session_free(c.sessions);
+    return err < 0 ? 255 : 0;
+}

@@ -1,0 +1,66 @@
+/* The user child's own parts, for the files of its folder only. */
+#pragma once
+
+#include "io/conn_io.h"
+#include "ipc/ipc.h"
+#include "os/env.h"
+#include "os/user.h"
+#include "prog/sshd/setup.h"
+
+struct session;
+
+struct user_child {
+    struct ipc monitor;
+    struct loop *loop;
+    struct wire_io *wire;
+    struct conn_io *conn_io;
+    struct log log;
+    struct user *me;
+    struct sshd_options options;
+    struct buf setup_bytes;
+    struct body_user_session setup; /* lent by setup_bytes */
+    struct strv pam_env;
+    struct buf host_keys;
+    struct session *sessions;       /* list */
+    size_t n_sessions;
+    bool no_more_sessions;
+    struct loop_timer *alive_timer;
+    ms last_heard;
+    int alive_unanswered;
+    char goodbye[256];
+    bool ended;
+};
+
+/* One session channel (RFC 4254 6). */
+struct session {
+    struct user_child *c;
+    struct session *next;
+    channel_id ch;
+    struct chan_io *io;        /* once something runs */
+    int pty_master, pty_slave; /* -1: no terminal */
+    char tty_name[64];
+    char *term;
+    struct strv env;           /* what the client sent and AcceptEnv lets through */
+    pid_t pid;                 /* 0: not running */
+    char *command;             /* what is to run; NULL: login shell */
+    char *original_command;    /* what the client asked for, when another was forced */
+    bool is_subsystem, is_forced, is_login_shell;
+    bool started, rc_done, exited, input_ended;
+    int child_fds[3];          /* the command's standard descriptors until it runs; -1: closed */
+};
+
+/* ---- user_session.c ---- */
+int session_new(struct user_child *c, channel_id ch) MUST_USE;
+void session_free(struct session *s);
+struct session *session_find(struct user_child *c, channel_id ch);
+/* A channel request; its result is the reply. */
+bool session_request(struct session *s, struct view name, struct view data);
+void session_peer_closed(struct session *s);
+
+/* ---- user_command.c: starts what is to run. false: it cannot be. ---- */
+bool command_start(struct session *s);
+/* Before a session is freed: nothing of it is called later. */
+void command_forget(struct session *s);
+
+/* ---- user_env.c ---- */
+int user_env_build(const struct session *s, struct strv *ret_env) MUST_USE;
