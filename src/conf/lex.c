@@ -4,7 +4,12 @@
 
 #include <stdlib.h>
 
-static bool is_blank(uint8_t c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
+/* What ends the fast run through a plain word: blanks, and what needs unquote. */
+enum { BLANK = 1, SPECIAL = 2 };
+static const uint8_t class_of[256] = { [' '] = BLANK,    ['\t'] = BLANK,    ['\r'] = BLANK,    ['\f'] = BLANK,
+                                       ['\v'] = BLANK,   ['"'] = SPECIAL,   ['\''] = SPECIAL,  ['\\'] = SPECIAL };
+
+static bool is_blank(uint8_t c) { return class_of[c] == BLANK; }
 
 void conf_lex_done(struct conf_lex *lex)
 {
@@ -15,15 +20,17 @@ void conf_lex_done(struct conf_lex *lex)
 
 struct view conf_trim(struct view line)
 {
-    while (line.len && is_blank(line.p[0])) line = view_of(line.p + 1, line.len - 1);
-    while (line.len && is_blank(line.p[line.len - 1])) line.len--;
-    return line;
+    size_t from = 0, end = line.len;
+    while (from < end && is_blank(line.p[from])) from++;
+    while (from < end && is_blank(line.p[end - 1])) end--;
+    return view_of(line.p + from, end - from);
 }
 
 static struct view skip_blanks(struct view line)
 {
-    while (line.len && is_blank(line.p[0])) line = view_of(line.p + 1, line.len - 1);
-    return line;
+    size_t from = 0;
+    while (from < line.len && is_blank(line.p[from])) from++;
+    return view_of(line.p + from, line.len - from);
 }
 
 int conf_lex_keyword(struct view *line, struct view *ret_keyword)
@@ -92,7 +99,7 @@ int conf_lex_words(struct conf_lex *lex, struct view line)
     for (line = skip_blanks(line); line.len && line.p[0] != '#'; line = skip_blanks(line)) {
         if (lex->n == ARRAY_LEN(lex->words)) return ERR_LIMIT;
         size_t n = 0;
-        while (n < line.len && !is_blank(line.p[n]) && line.p[n] != '"' && line.p[n] != '\'' && line.p[n] != '\\') n++;
+        while (n < line.len && class_of[line.p[n]] == 0) n++;
         if (n == line.len || is_blank(line.p[n])) {
             lex->words[lex->n++] = view_of(line.p, n);
         } else {

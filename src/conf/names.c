@@ -17,7 +17,7 @@ bool conf_name_eq(struct view a, const char *b)
 static uint32_t hash_name(struct view name)
 {
     uint32_t h = 2166136261u;
-    for (size_t i = 0; i < name.len; i++) h = (h ^ lower(name.p[i])) * 16777619u;
+    for (size_t i = 0; i < name.len; i++) h = (h ^ (name.p[i] | 0x20u)) * 16777619u; /* letters in lower case */
     return h ^ (h >> 15);
 }
 

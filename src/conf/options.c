@@ -118,7 +118,7 @@ int conf_any_apply_record(struct conf_any a, const struct conf_image *img, const
     if (opt->type->wants_raw && words.n) words.raw = words.v[0];
     struct conf_origin origin = { .source = (uint16_t)source, .line = r->line };
     TRY(file_index(files(a.table, a.options), conf_record_file(img, r), &origin.file_idx));
-    struct conf_parse_ctx ctx = { .algs = NULL };
+    struct conf_parse_ctx ctx = { .is_server = a.table->program == CONF_SSHD };
     return conf_any_apply(a, opt, &words, origin, &ctx);
 }
 
@@ -345,9 +345,9 @@ int conf_any_export(struct conf_any a, struct buf *out)
     return wr_end(&w);
 }
 
-static int import_line(const struct conf_option *opt, struct rd *r, void *value)
+static int import_line(const struct conf_table *t, const struct conf_option *opt, struct rd *r, void *value)
 {
-    struct conf_parse_ctx ctx = { .algs = NULL };
+    struct conf_parse_ctx ctx = { .is_server = t->program == CONF_SSHD };
     uint32_t n = rd_u32(r);
     if (n > CONF_ARGS_MAX || n > rd_left(r)) return ERR_FORMAT;
     CLEANUP(freep) struct view *words = calloc(n + 1u, sizeof(*words));
@@ -355,6 +355,7 @@ static int import_line(const struct conf_option *opt, struct rd *r, void *value)
     for (uint32_t i = 0; i < n; i++) words[i] = rd_cstring(r);
     TRY(rd_stop(r));
     struct conf_words w = { .v = words, .n = n, .raw = n ? words[0] : VIEW_EMPTY };
+    TRY(conf_option_check(opt, &w, &ctx));
     return opt->type->parse(opt, &w, &ctx, value);
 }
 
@@ -371,7 +372,7 @@ static int import_options(struct rd *r, struct conf_any ret)
         origin->line = rd_u32(r);
         if (origin->source == CONF_UNSET || origin->source > CONF_MATCH) return ERR_FORMAT;
         for (uint32_t n = rd_u32(r); n > 0 && r->err == 0; n--)
-            TRY(import_line(&ret.table->options[idx - 1], r, conf_any_field(ret, idx - 1)));
+            TRY(import_line(ret.table, &ret.table->options[idx - 1], r, conf_any_field(ret, idx - 1)));
     }
     for (uint32_t n = rd_u32(r); n > 0 && r->err == 0; n--) {
         struct view name = rd_cstring(r);

@@ -15,6 +15,7 @@ struct conf_include {
     struct buf out;
     struct conf_writer writer;
     struct conf_where where;      /* the line being read */
+    struct conf_parse_ctx ctx;    /* too large to be cleared for each line */
     struct view match[2 * CONF_ARGS_MAX];
     char *ignore_unknown;
     uint32_t block;               /* open Host or Match record of this file, 0: none */
@@ -160,7 +161,6 @@ static int parse_line(struct conf_include *p, struct view line)
     struct view keyword;
     const struct conf_option *opt;
     const struct conf_word *word;
-    struct conf_parse_ctx ctx;
     line = conf_trim(line);
     if (line.len == 0 || line.p[0] == '#') return 0;
     if (line.len > CONF_LINE_BYTES_MAX) {
@@ -181,13 +181,9 @@ static int parse_line(struct conf_include *p, struct view line)
         conf_diag_at(&p->where, err == ERR_LIMIT ? "too many words" : "invalid quotes");
         return 0;
     }
-    ctx.algs = p->args->algs;
-    ctx.is_flag = false;
-    ctx.keyword = keyword;
-    ctx.is_server = p->args->program == CONF_SSHD;
-    ctx.message[0] = '\0';
+    p->ctx.keyword = keyword;
     struct conf_words words = { .v = p->lex.words, .n = p->lex.n, .raw = line };
-    return opt ? parse_option(p, opt, &words, &ctx) : parse_block_word(p, word, &words, &ctx);
+    return opt ? parse_option(p, opt, &words, &p->ctx) : parse_block_word(p, word, &words, &p->ctx);
 }
 
 static int parse_lines(struct conf_include *p, struct view bytes)
@@ -217,6 +213,9 @@ static int parse_file(struct conf_include *p, const char *name, struct view byte
         conf_diag_at(&p->where, "NUL character: this is not a configuration file");
         return 0;
     }
+    /* an image is about twice the size of its file */
+    uint8_t *room;
+    if (bytes.len * 2 + 256 < buf_room(&p->out)) TRY(buf_reserve(&p->out, bytes.len * 2 + 256, &room));
     TRY(conf_writer_file(&p->writer, name));
     TRY(parse_lines(p, bytes));
     close_block(p);
@@ -267,6 +266,8 @@ int conf_parse(const struct conf_parse_args *args, struct view bytes, struct con
     p->where = (struct conf_where){ .program = args->program, .file = args->file_name, .diag = args->diag };
     buf_init(&p->out, CONF_IMAGE_BYTES_MAX);
     p->writer.out = &p->out;
+    p->ctx.algs = args->algs;
+    p->ctx.is_server = args->program == CONF_SSHD;
     conf_index_init(&p->index, p->table);
     size_t n_errors = args->diag->n_errors;
     TRY(conf_writer_begin(&p->writer, p->table));

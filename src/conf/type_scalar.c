@@ -154,8 +154,9 @@ static int time_parse(const struct conf_option *opt UNUSED, const struct conf_wo
 
 static int time_none_parse(const struct conf_option *opt, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
 {
-    if (conf_name_eq(first(words), "none")) return store(value, CONF_TIME_NONE);
-    return time_parse(opt, words, ctx, value);
+    int seconds = CONF_TIME_NONE;
+    if (!conf_name_eq(first(words), "none")) TRY(time_parse(opt, words, ctx, &seconds));
+    return store(value, seconds < opt->min ? CONF_TIME_NONE : seconds);
 }
 
 static int octal_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)

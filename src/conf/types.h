@@ -106,7 +106,7 @@ struct conf_option {
     const struct conf_type *type;
     size_t offset;                 /* of the field in the options */
     uint16_t idx;                  /* enum ssh_opt or sshd_opt */
-    long min, max;                 /* of INT, TIME */
+    long min, max;                 /* of INT; of TIME_NONE, what is below min is none; of STRINGS, max is the number of words */
     const struct conf_name *names; /* of ENUM */
     enum conf_algs algs;           /* of ALGS */
     bool none_unsets;              /* the word none leaves a string NULL, a list empty */

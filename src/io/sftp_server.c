@@ -198,6 +198,7 @@ static int on_packet(struct sftp_server *s, struct view packet)
     }
     struct rd r = rd_of(view_sub(packet, 1, packet.len));
     s->id = rd_u32(&r);
+    if (rd_stop(&r) < 0) log_error(s->log, "request without an id");
     TRY(rd_stop(&r));
     if (type == MSG_sftp_extended_NUMBER) return on_extended(s, packet);
     for (size_t i = 0; i < ARRAY_LEN(requests); i++)
@@ -207,13 +208,31 @@ static int on_packet(struct sftp_server *s, struct view packet)
     return sftp_server_status(s, SFTP_OP_UNSUPPORTED);
 }
 
-/* Takes up what is complete. 0, or the error that ends the session. */
+/* ---- the loop ---- */
+
+/* As much as the peer takes now. */
+static int write_out(struct sftp_server *s)
+{
+    while (buf_len(&s->out)) {
+        size_t n;
+        int err = fd_write(s->out_fd, buf_bytes(&s->out), buf_len(&s->out), &n);
+        if (err == ERR_AGAIN) break;
+        if (err < 0) return err;
+        buf_consume(&s->out, n);
+    }
+    s->flush_at_bytes = buf_len(&s->out) + SFTP_SERVER_OUT_BATCH_BYTES;
+    return 0;
+}
+
+/* Takes up what is complete, and sends answers on the way when there are enough of them: so the peer works on them while we go on.
+ * 0, or the error that ends the session. */
 static int work_off(struct sftp_server *s, bool *ret_stalled)
 {
     *ret_stalled = false;
     for (;;) {
         struct view packet;
         size_t used;
+        if (buf_len(&s->out) >= s->flush_at_bytes) TRY(write_out(s));
         if (buf_len(&s->out) >= SFTP_SERVER_OUT_HIGH_BYTES) {
             *ret_stalled = true;
             return 0;
@@ -225,26 +244,12 @@ static int work_off(struct sftp_server *s, bool *ret_stalled)
     }
 }
 
-/* ---- the loop ---- */
-
-static int write_out(struct sftp_server *s, int fd)
-{
-    while (buf_len(&s->out)) {
-        size_t n;
-        int err = fd_write(fd, buf_bytes(&s->out), buf_len(&s->out), &n);
-        if (err == ERR_AGAIN) return 0;
-        if (err < 0) return err;
-        buf_consume(&s->out, n);
-    }
-    return 0;
-}
-
-static int read_in(struct sftp_server *s, int fd)
+static int read_in(struct sftp_server *s)
 {
     uint8_t *to;
     TRY(buf_reserve(&s->in, SFTP_SERVER_IN_CHUNK_BYTES, &to));
     size_t n;
-    int err = fd_read(fd, to, SFTP_SERVER_IN_CHUNK_BYTES, &n);
+    int err = fd_read(s->in_fd, to, SFTP_SERVER_IN_CHUNK_BYTES, &n);
     if (err == ERR_AGAIN) return 0;
     if (err < 0) return err;
     if (n == 0) {
@@ -255,29 +260,29 @@ static int read_in(struct sftp_server *s, int fd)
     return 0;
 }
 
-static int wait_for(int in_fd, int out_fd, bool in, bool out, bool *ret_readable)
+static int wait_for(struct sftp_server *s, bool in, bool out, bool *ret_readable)
 {
-    struct pollfd p[2] = { { .fd = in ? in_fd : -1, .events = POLLIN }, { .fd = out ? out_fd : -1, .events = POLLOUT } };
+    struct pollfd p[2] = { { .fd = in ? s->in_fd : -1, .events = POLLIN }, { .fd = out ? s->out_fd : -1, .events = POLLOUT } };
     while (poll(p, 2, -1) < 0)
         if (errno != EINTR) return ERR_SYS(errno);
     *ret_readable = p[0].revents != 0;
     return 0;
 }
 
-static int serve(struct sftp_server *s, int in_fd, int out_fd)
+static int serve(struct sftp_server *s)
 {
-    bool stalled;
+    /* stdin and stdout are often one socket, which is non-blocking now. */
+    bool stalled, in_blocks = !(fcntl(s->in_fd, F_GETFL) & O_NONBLOCK);
     for (;;) {
         int err = work_off(s, &stalled);
-        TRY(write_out(s, out_fd)); /* what was done before a bad packet is still answered */
+        TRY(write_out(s)); /* what was done before a bad packet is still answered */
         TRY(err);
         if (stalled && buf_len(&s->out) < SFTP_SERVER_OUT_HIGH_BYTES) continue;
         bool readable = !s->ended && !stalled, unsent = buf_len(&s->out) != 0;
         if (s->ended && !unsent) return 0;
-        /* A peer that reads on can be waited for in read itself; in_fd blocks unless it is also out_fd. */
-        if (unsent || in_fd == out_fd || (fcntl(in_fd, F_GETFL) & O_NONBLOCK))
-            TRY(wait_for(in_fd, out_fd, readable, unsent, &readable));
-        if (readable) TRY(read_in(s, in_fd));
+        /* While nothing waits to be written, read itself may do the waiting. */
+        if (unsent || !in_blocks) TRY(wait_for(s, readable, unsent, &readable));
+        if (readable) TRY(read_in(s));
     }
 }
 
@@ -363,6 +368,8 @@ int sftp_server_run(const struct sftp_server_config *config, int in_fd, int out_
     if (!s) return 1;
     s->config = config;
     s->log = config->log;
+    s->in_fd = in_fd;
+    s->out_fd = out_fd;
     buf_init(&s->in, 4 * SFTP_PACKET_MAX_BYTES);
     buf_init(&s->out, SFTP_SERVER_OUT_HIGH_BYTES + 2 * SFTP_PACKET_MAX_BYTES);
     widen_pipe(in_fd);
@@ -370,7 +377,7 @@ int sftp_server_run(const struct sftp_server_config *config, int in_fd, int out_
     int flags = fcntl(out_fd, F_GETFL);
     int err = fd_nonblock(out_fd, true);
     if (err == 0) err = start(s);
-    if (err == 0) err = serve(s, in_fd, out_fd);
+    if (err == 0) err = serve(s);
     if (flags >= 0) (void)fcntl(out_fd, F_SETFL, flags);
     int status = exit_status(s, err);
     sftp_server_handles_done(s);

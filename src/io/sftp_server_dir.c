@@ -211,7 +211,7 @@ int sftp_server_on_realpath(struct sftp_server *s, struct view packet)
     TRY(msg_sftp_realpath_get(packet, &m));
     log_debug3(s->log, "request %u: realpath", s->id);
     if (!sftp_server_path_take(s->path, m.path)) return sftp_server_status(s, SFTP_BAD_MESSAGE);
-    if (!s->path[0]) strcpy(s->path, ".");
+    if (!s->path[0]) memcpy(s->path, ".", 2);
     log_verbose(s->log, "realpath \"%s\"", s->path);
     int e = sftp_server_real_path(s->path, s->path2);
     return e ? sftp_server_status(s, sftp_server_status_of(e)) : sftp_server_one_name(s, s->path2);

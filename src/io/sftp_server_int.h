@@ -11,6 +11,7 @@
 
 enum {
     SFTP_SERVER_IN_CHUNK_BYTES = 256 * 1024,  /* read at once */
+    SFTP_SERVER_OUT_BATCH_BYTES = 128 * 1024, /* answers gathered for one write while requests wait */
     SFTP_SERVER_OUT_HIGH_BYTES = 1024 * 1024, /* unsent bytes from which on no request is taken up */
     SFTP_SERVER_NAMES_BYTES = 64 * 1024,      /* one answer of readdir */
     SFTP_SERVER_LINKS_MAX = 40,               /* of one realpath, as the kernel's */
@@ -42,10 +43,12 @@ struct sftp_server {
     const struct sftp_server_config *config;
     const struct log *log;
     char *user, *home;
+    int in_fd, out_fd;
     struct buf in, out;
-    bool started; /* init has come */
-    bool ended;   /* end of input */
-    uint32_t id;  /* of the request in work */
+    size_t flush_at_bytes; /* unsent bytes at which the next write is tried */
+    bool started;          /* init has come */
+    bool ended;            /* end of input */
+    uint32_t id;           /* of the request in work */
     struct sftp_server_handle *handles;
     size_t n_handles, max_handles;
     struct sftp_server_id_name users[SFTP_SERVER_NAME_CACHE], groups[SFTP_SERVER_NAME_CACHE];

@@ -77,7 +77,7 @@ int sftp_server_real_path(const char *path, char ret[PATH_MAX])
 {
     char left[PATH_MAX];
     if (strlen(path) >= sizeof(left)) return ENAMETOOLONG;
-    strcpy(left, path);
+    memcpy(left, path, strlen(path) + 1);
     ret[0] = '\0';
     if (path[0] != '/') {
         if (!getcwd(ret, PATH_MAX)) return errno;
@@ -92,7 +92,7 @@ int sftp_server_real_path(const char *path, char ret[PATH_MAX])
         int e = walk_one(ret, left, p, len, &p, &links);
         if (e) return e;
     }
-    if (!ret[0]) strcpy(ret, "/");
+    if (!ret[0]) memcpy(ret, "/", 2);
     return 0;
 }
 

@@ -110,6 +110,12 @@ static int hand_out_fds(struct ipc *c, size_t n, struct ipc_message *m)
     return 0;
 }
 
+static int refuse_fds(struct ipc_message *m)
+{
+    for (size_t i = 0; i < IPC_FDS_MAX; i++) fd_close(m->fds[i]);
+    return ERR_UNEXPECTED_MESSAGE;
+}
+
 int ipc_next(struct ipc *c, struct ipc_message *ret)
 {
     struct view all = buf_view(&c->in);
@@ -123,6 +129,8 @@ int ipc_next(struct ipc *c, struct ipc_message *ret)
     if (all.len - 4 < len) return 0;
     TRY(hand_out_fds(c, row->n_fds, &m));
     m.fields = view_sub(all, HEADER_BYTES, len - 1);
+    /* Descriptors arrive with bytes of their own message, so with none of those left there is nobody to claim them. */
+    if (all.len == 4 + (size_t)len && c->n_fds > 0) return refuse_fds(&m);
     c->in.off += 4 + len; /* not buf_consume: it would wipe what the caller is to read; forget_taken does it later */
     *ret = m;
     return 1;
@@ -149,7 +157,5 @@ int ipc_expect(struct ipc *c, ms deadline, uint8_t number, struct ipc_message *r
         *ret = m;
         return 0;
     }
-    for (size_t i = 0; i < IPC_FDS_MAX; i++)
-        fd_close(m.fds[i]);
-    return ERR_UNEXPECTED_MESSAGE;
+    return refuse_fds(&m);
 }

@@ -30,11 +30,12 @@ static void all_options_are_known(UNUSED void **state)
 {
     struct authorized_keys_options o;
     authorized_keys_options_init(&o);
-    assert_null(parse("restrict,PTY,no-touch-required,verify-required,cert-authority,principals=\"a,b\",command=\"say \\\"hi, you\\\" \\n\","
-                      "environment=\"A=1\",environment=\"A=2\",environment=\"B_2=x y\",from=\"10.0.0.0/8,!*.bad\",permitopen=\"h:80\","
-                      "permitopen=\"[::1]:*\",permitlisten=\"8080\",permitlisten=\"localhost:22\",tunnel=\"3\",expiry-time=\"20300102Z\","
-                      "expiry-time=\"203001010000Z\"",
-                      &o));
+    assert_null(parse(
+        "restrict,PTY,no-touch-required,verify-required,cert-authority,principals=\"a,b\",command=\"say \\\"hi, you\\\" \\n\","
+        "environment=\"A=1\",environment=\"A=2\",environment=\"B_2=x y\",from=\"10.0.0.0/8,!*.bad\",permitopen=\"h:80\","
+        "permitopen=\"[::1]:*\",permitlisten=\"8080\",permitlisten=\"localhost:22\",tunnel=\"3\",expiry-time=\"20300102Z\","
+        "expiry-time=\"203001010000Z\"",
+        &o));
     assert_true(o.restricted && o.permit_pty && o.no_touch_required && o.verify_required && o.cert_authority);
     assert_false(o.permit_port_forwarding || o.permit_agent || o.permit_x11 || o.permit_user_rc);
     assert_string_equal(o.principals, "a,b");
@@ -149,7 +150,9 @@ static void add(struct buf *file, const char *options, const char *public)
 static void keys_are_found(UNUSED void **state)
 {
     CLEANUP(buf_done) struct buf f = BUF_INIT(65536);
-    CLEANUP(key_unrefp) struct key *k = test_public(test_ed25519_public), *cert = test_public(test_ed25519_cert), *rsa = test_public(test_rsa_public);
+    CLEANUP(key_unrefp)
+    struct key *k = test_public(test_ed25519_public),
+               *cert = test_public(test_ed25519_cert), *rsa = test_public(test_rsa_public);
     add(&f, "# ", test_ed25519_public);
     add(&f, "", test_ecdsa_public);
     add(&f, "no-pty ", test_ed25519_public);
@@ -204,8 +207,9 @@ static void many_lines_are_quick(UNUSED void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_options_permit_all), cmocka_unit_test(all_options_are_known), cmocka_unit_test(wrong_options_are_refused),
-        cmocka_unit_test(times_are_parsed),      cmocka_unit_test(lines_are_parsed),      cmocka_unit_test(keys_are_found),
+        cmocka_unit_test(no_options_permit_all),     cmocka_unit_test(all_options_are_known),
+        cmocka_unit_test(wrong_options_are_refused), cmocka_unit_test(times_are_parsed),
+        cmocka_unit_test(lines_are_parsed),          cmocka_unit_test(keys_are_found),
         cmocka_unit_test(many_lines_are_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

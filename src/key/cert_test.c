@@ -12,7 +12,9 @@ static struct key *cert_key(const char *line, struct cert *ret)
 static void user_certificate_is_read(UNUSED void **state)
 {
     struct cert c;
-    CLEANUP(key_unrefp) struct key *k = cert_key(test_ed25519_cert, &c), *ca = test_public(test_ca_public), *plain = test_public(test_ed25519_public);
+    CLEANUP(key_unrefp)
+    struct key *k = cert_key(test_ed25519_cert, &c),
+               *ca = test_public(test_ca_public), *plain = test_public(test_ed25519_public);
     assert_string_equal(key_type_of(k)->name, "ssh-ed25519-cert-v01@openssh.com");
     assert_int_equal(c.kind, CERT_USER);
     assert_int_equal(c.serial, 77);
@@ -40,7 +42,7 @@ static void options_are_read(UNUSED void **state)
     struct cert c;
     struct cert_user_options o;
     struct view unknown;
-    CLEANUP(key_unrefp) struct key *k = cert_key(test_ed25519_cert, &c);
+    CLEANUP(key_unrefp) UNUSED struct key *k = cert_key(test_ed25519_cert, &c);
     assert_ok(cert_user_options_get(&c, &o, &unknown));
     assert_view(o.force_command, "/bin/true");
     assert_view(o.source_address, "10.0.0.0/8,::1/128");
@@ -59,7 +61,8 @@ static void validity_is_judged(UNUSED void **state)
 {
     struct cert c, host;
     const char *reason = NULL;
-    CLEANUP(key_unrefp) struct key *k = cert_key(test_ed25519_cert, &c), *h = cert_key(test_ecdsa_cert, &host);
+    CLEANUP(key_unrefp) UNUSED struct key *k = cert_key(test_ed25519_cert, &c);
+    CLEANUP(key_unrefp) UNUSED struct key *h = cert_key(test_ecdsa_cert, &host);
     assert_ok(cert_check(&c, CERT_USER, view_str("bob"), 1600000000, &reason));
     assert_ok(cert_check(&c, CERT_USER, VIEW_EMPTY, 1577836800, &reason));
     assert_int_equal(cert_check(&c, CERT_USER, view_str("bob"), 1577836799, &reason), ERR_DENIED);
@@ -103,9 +106,13 @@ static void every_changed_byte_is_noticed(UNUSED void **state)
 
 static void certificates_join_their_keys(UNUSED void **state)
 {
-    static const char *const pairs[][2] = { { test_ed25519_private, test_ed25519_cert }, { test_ecdsa_private, test_ecdsa_cert }, { test_rsa_private, test_rsa_cert } };
+    static const char *const pairs[][2] = { { test_ed25519_private, test_ed25519_cert },
+                                            { test_ecdsa_private, test_ecdsa_cert },
+                                            { test_rsa_private, test_rsa_cert } };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
-        CLEANUP(key_unrefp) struct key *k = test_private(pairs[i][0]), *cert = test_public(pairs[i][1]), *joined = NULL, *back = NULL, *none = NULL;
+        CLEANUP(key_unrefp)
+        struct key *k = test_private(pairs[i][0]),
+                   *cert = test_public(pairs[i][1]), *joined = NULL, *back = NULL, *none = NULL;
         CLEANUP(buf_done) struct buf sig = BUF_INIT(4096), blob = BUF_INIT_SECRET(8192);
         assert_ok(cert_join(k, key_blob(cert), &joined));
         assert_true(key_has_private(joined));
@@ -129,8 +136,8 @@ static void certificates_join_their_keys(UNUSED void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(user_certificate_is_read),      cmocka_unit_test(options_are_read),
-        cmocka_unit_test(validity_is_judged),            cmocka_unit_test(every_changed_byte_is_noticed),
+        cmocka_unit_test(user_certificate_is_read),     cmocka_unit_test(options_are_read),
+        cmocka_unit_test(validity_is_judged),           cmocka_unit_test(every_changed_byte_is_noticed),
         cmocka_unit_test(certificates_join_their_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,9 +6,11 @@ static const struct sample {
     const char *type, *public, *private, *signature, *sha256, *md5, *art, *babble;
     unsigned bits;
 } samples[] = {
-#define SAMPLE(type_, name_, bits_)                                                                                                     \
-    { type_,                 test_##name_##_public, test_##name_##_private, test_##name_##_signature_base64, test_##name_##_sha256, \
-      test_##name_##_md5,    test_##name_##_art,    test_##name_##_babble,  bits_ }
+#define SAMPLE(type_, name_, bits_)                                                                                   \
+    {                                                                                                                 \
+        type_, test_##name_##_public, test_##name_##_private, test_##name_##_signature_base64, test_##name_##_sha256, \
+            test_##name_##_md5, test_##name_##_art, test_##name_##_babble, bits_                                      \
+    }
     SAMPLE("ssh-ed25519", ed25519, 256),
     SAMPLE("ecdsa-sha2-nistp256", ecdsa, 256),
     SAMPLE("ecdsa-sha2-nistp384", ecdsa384, 384),

@@ -61,17 +61,29 @@ static void names_match(UNUSED void **state)
         const char *names, *name;
         bool matches;
     } rows[] = {
-        { "host", "host", true },        { "host", "hosts", false },           { "HOST", "host", true },
-        { "a,b,host", "host", true },    { "*.x.org,!bad.x.org", "a.x.org", true }, { "*.x.org,!bad.x.org", "bad.x.org", false },
-        { "!host", "host", false },      { "h?st", "host", true },             { "*", "[host]:2222", true },
-        { "[host]:2222", "host", false }, { "[host]:2222", "[host]:2222", true }, { "", "host", false },
-        { ",host,", "host", true },      { "!", "host", false },
+        { "host", "host", true },
+        { "host", "hosts", false },
+        { "HOST", "host", true },
+        { "a,b,host", "host", true },
+        { "*.x.org,!bad.x.org", "a.x.org", true },
+        { "*.x.org,!bad.x.org", "bad.x.org", false },
+        { "!host", "host", false },
+        { "h?st", "host", true },
+        { "*", "[host]:2222", true },
+        { "[host]:2222", "host", false },
+        { "[host]:2222", "[host]:2222", true },
+        { "", "host", false },
+        { ",host,", "host", true },
+        { "!", "host", false },
         { "|1|JfKTdBh7rNbXkVAQCRp4OQoPfmI=|USECr3SWf1JUPsms5AqfD5QfxkM=", "www.example.org", false },
-        { "|1|short|x", "host", false }, { "|1|", "host", false },             { "|2|JfKTdBh7rNbXkVAQCRp4OQoPfmI=|USECr3SWf1JUPsms5AqfD5QfxkM=", "x", false },
+        { "|1|short|x", "host", false },
+        { "|1|", "host", false },
+        { "|2|JfKTdBh7rNbXkVAQCRp4OQoPfmI=|USECr3SWf1JUPsms5AqfD5QfxkM=", "x", false },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct known_hosts_line l = { .names = view_str(rows[i].names) };
-        if (known_hosts_line_matches(&l, view_str(rows[i].name)) != rows[i].matches) fail_msg("%s against %s", rows[i].name, rows[i].names);
+        if (known_hosts_line_matches(&l, view_str(rows[i].name)) != rows[i].matches)
+            fail_msg("%s against %s", rows[i].name, rows[i].names);
     }
 }
 
@@ -268,7 +280,9 @@ static double ms_now(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-enum { MANY = 50000 };
+enum {
+    MANY = 50000
+};
 
 /* Bounds that only a change of algorithm would break, not a slow machine. */
 static void many_lines_are_quick(UNUSED void **state)
@@ -299,12 +313,12 @@ static void many_lines_are_quick(UNUSED void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_have_ports),        cmocka_unit_test(lines_are_parsed),
-        cmocka_unit_test(names_match),             cmocka_unit_test(hashed_names_match),
-        cmocka_unit_test(keys_are_judged),         cmocka_unit_test(certificates_are_judged),
-        cmocka_unit_test(types_are_listed),        cmocka_unit_test(other_names_of_a_key_are_found),
-        cmocka_unit_test(lines_are_made),          cmocka_unit_test(entries_are_removed),
-        cmocka_unit_test(files_are_hashed),        cmocka_unit_test(many_lines_are_quick),
+        cmocka_unit_test(names_have_ports), cmocka_unit_test(lines_are_parsed),
+        cmocka_unit_test(names_match),      cmocka_unit_test(hashed_names_match),
+        cmocka_unit_test(keys_are_judged),  cmocka_unit_test(certificates_are_judged),
+        cmocka_unit_test(types_are_listed), cmocka_unit_test(other_names_of_a_key_are_found),
+        cmocka_unit_test(lines_are_made),   cmocka_unit_test(entries_are_removed),
+        cmocka_unit_test(files_are_hashed), cmocka_unit_test(many_lines_are_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,12 @@ static void plain_files_are_read(UNUSED void **state)
     static const struct pair {
         const char *private, *public, *comment;
     } pairs[] = {
-        { test_ed25519_private, test_ed25519_public, "ed25519@test" }, { test_ecdsa_private, test_ecdsa_public, "ecdsa@test" },
-        { test_ecdsa384_private, test_ecdsa384_public, "e384" },       { test_ecdsa521_private, test_ecdsa521_public, "e521" },
-        { test_rsa_private, test_rsa_public, "rsa@test" },             { test_rsa_pem, test_rsa_public, "" },
+        { test_ed25519_private, test_ed25519_public, "ed25519@test" },
+        { test_ecdsa_private, test_ecdsa_public, "ecdsa@test" },
+        { test_ecdsa384_private, test_ecdsa384_public, "e384" },
+        { test_ecdsa521_private, test_ecdsa521_public, "e521" },
+        { test_rsa_private, test_rsa_public, "rsa@test" },
+        { test_rsa_pem, test_rsa_public, "" },
     };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
         CLEANUP(key_unrefp) struct key *k = NULL, *public = test_public(pairs[i].public), *clear = NULL;
@@ -24,7 +27,9 @@ static void encrypted_files_need_their_passphrase(UNUSED void **state)
 {
     static const char *const files[] = { test_ed_enc, test_ed_gcm, test_ed_chacha, test_ed_cbc, test_ec_p8 };
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        CLEANUP(key_unrefp) struct key *k = NULL, *public = test_public(files[i] == test_ec_p8 ? test_ecdsa_public : test_ed25519_public);
+        CLEANUP(key_unrefp)
+        struct key *k = NULL,
+                   *public = test_public(files[i] == test_ec_p8 ? test_ecdsa_public : test_ed25519_public);
         assert_int_equal(private_file_parse(view_str(files[i]), VIEW_EMPTY, &k), ERR_PASSPHRASE_NEEDED);
         assert_int_equal(private_file_parse(view_str(files[i]), view_str("Secret"), &k), ERR_PASSPHRASE);
         assert_int_equal(private_file_parse(view_str(files[i]), view_str(""), &k), ERR_PASSPHRASE);
@@ -42,7 +47,9 @@ static void round_trip(const struct key *k, const char *cipher, enum private_fil
 {
     uint8_t counter = 1;
     const struct random random = { test_random_fill, &counter };
-    struct private_file_options o = { .form = form, .passphrase = view_str(passphrase), .cipher = view_str(cipher), .rounds = 1, .random = &random };
+    struct private_file_options o = {
+        .form = form, .passphrase = view_str(passphrase), .cipher = view_str(cipher), .rounds = 1, .random = &random
+    };
     CLEANUP(buf_done) struct buf file = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
     CLEANUP(key_unrefp) struct key *again = NULL;
     assert_ok(private_file_format(k, &o, &file));
@@ -55,8 +62,15 @@ static void round_trip(const struct key *k, const char *cipher, enum private_fil
 
 static void what_is_written_can_be_read(UNUSED void **state)
 {
-    static const char *const ciphers[] = { "",           "aes128-ctr", "aes192-ctr", "aes256-ctr", "aes128-cbc", "aes256-cbc", "aes128-gcm@openssh.com",
-                                           "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com" };
+    static const char *const ciphers[] = { "",
+                                           "aes128-ctr",
+                                           "aes192-ctr",
+                                           "aes256-ctr",
+                                           "aes128-cbc",
+                                           "aes256-cbc",
+                                           "aes128-gcm@openssh.com",
+                                           "aes256-gcm@openssh.com",
+                                           "chacha20-poly1305@openssh.com" };
     static const char *const files[] = { test_ed25519_private, test_ecdsa521_private, test_rsa_private };
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         CLEANUP(key_unrefp) struct key *k = test_private(files[i]);

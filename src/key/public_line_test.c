@@ -15,7 +15,6 @@ static void fields_are_split(UNUSED void **state)
 
 static void the_blob_has_the_type_named(UNUSED void **state)
 {
-    CLEANUP(buf_done) struct buf line = BUF_INIT(8192);
     struct key *k = NULL;
     struct public_line l;
     assert_ok(public_line_split(view_str(test_ed25519_public), &l));

@@ -163,7 +163,7 @@ static void test_modes(void **state)
     size_t n_again;
     assert_int_equal(tty_modes_get(p->slave, again, &n_again), 0);
     assert_int_equal(n_again, n);
-    assert_memory_equal(again, modes, n * sizeof again[0]);
+    for (size_t i = 0; i < n; i++) assert_int_equal(again[i].value, value_of(modes, n, again[i].opcode));
     int pipe_fds[2];
     assert_int_equal(fd_pipe(pipe_fds), 0);
     assert_int_equal(tty_modes_get(pipe_fds[0], again, &n_again), ERR_SYS(ENOTTY));

@@ -9,6 +9,7 @@
 #include "os/loop.h"
 #include "os/random.h"
 #include "os/sandbox.h"
+#include "os/spawn.h"
 #include "os/user.h"
 
 #include <errno.h>
@@ -25,7 +26,10 @@
 static int in_child(int (*fn)(void))
 {
     pid_t pid = fork();
-    if (pid == 0) _exit(fn());
+    if (pid == 0) {
+        spawn_reset_signals(false); /* cmocka's handlers are the parent's */
+        _exit(fn());
+    }
     int status;
     waitpid(pid, &status, 0);
     return status;
@@ -52,7 +56,7 @@ static int allowed_work(void)
         free(m);
     }
     /* Refused, not deadly. */
-    if (open("/etc/passwd", O_RDONLY) >= 0 || errno != EACCES) return 8;
+    if (open("/etc/passwd", O_RDONLY) >= 0 || errno != ENOENT) return 8;
     if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 || errno != EACCES) return 9;
     if (isatty(p[0])) return 10;
     loop_fd_free(w);

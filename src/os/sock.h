@@ -37,11 +37,10 @@ enum {
     SOCK_ADDRS_MAX = 256 /* more addresses of one name are left out */
 };
 struct sock_resolve {
-    int family;      /* AF_UNSPEC, AF_INET, AF_INET6 */
-    bool numeric;    /* no name service: ERR_NOT_FOUND at once for anything but an address */
-    bool passive;    /* for listening: host NULL is the wildcard address */
-    bool canonical;  /* fill canonical */
-    bool any_family; /* do not leave out families that no interface of this machine has */
+    int family;     /* AF_UNSPEC, AF_INET, AF_INET6 */
+    bool numeric;   /* no name service: ERR_NOT_FOUND at once for anything but an address */
+    bool passive;   /* for listening: host NULL is the wildcard address */
+    bool canonical; /* fill canonical */
 };
 /* Blocks in the name service. In the order to try them (RFC 6724). host NULL without passive: loopback. ERR_NOT_FOUND and the
  * resolver's sentence, static, in *ret_why (NULL allowed); ERR_NOMEM. */

@@ -48,14 +48,8 @@ int sock_resolve(const char *host, uint16_t port, const struct sock_resolve *how
     if (how->numeric) hints.ai_flags |= AI_NUMERICHOST;
     if (how->passive) hints.ai_flags |= AI_PASSIVE;
     if (how->canonical) hints.ai_flags |= AI_CANONNAME;
-    if (!how->passive && !how->any_family && how->family == AF_UNSPEC) hints.ai_flags |= AI_ADDRCONFIG;
     struct addrinfo *found = NULL;
     int code = getaddrinfo(host, service, &hints, &found);
-    /* A machine with nothing but loopback has no configured family, yet its own addresses work. */
-    if (code == EAI_NONAME && (hints.ai_flags & AI_ADDRCONFIG)) {
-        hints.ai_flags &= ~AI_ADDRCONFIG;
-        code = getaddrinfo(host, service, &hints, &found);
-    }
     if (code) {
         int err = resolver_error(code);
         if (ret_why) *ret_why = code == EAI_SYSTEM ? err_text(err) : gai_strerror(code);
@@ -178,8 +172,7 @@ int sock_host_name(char ret_name[SOCK_HOST_BYTES])
 static bool leads_back(const char *name, const struct sock_addr *addr)
 {
     CLEANUP(sock_addrs_done) struct sock_addrs list = SOCK_ADDRS_INIT;
-    if (sock_resolve(name, 0, &(struct sock_resolve){ .family = addr->sa.sa_family, .any_family = true }, &list, NULL) < 0)
-        return false;
+    if (sock_resolve(name, 0, &(struct sock_resolve){ .family = addr->sa.sa_family }, &list, NULL) < 0) return false;
     for (size_t i = 0; i < list.n; i++)
         if (sock_addr_same_host(&list.v[i], addr)) return true;
     return false;

@@ -210,6 +210,7 @@ static void test_title(UNUSED void **state)
 int main(int argc, char **argv)
 {
     proctitle_init(argc, argv);
+    setenv("PATH", "/usr/bin:/bin", 1); /* directories that may be searched by whoever runs this */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_errors_come_back),

@@ -70,6 +70,10 @@ int user_shell_check(const struct user *u) MUST_USE;
  * the user, or the error means that it must end. When the process is that user already, only the checks are made. */
 int user_become(struct user *u) MUST_USE;
 
+/* Gives this process the user's groups and nothing else: before PAM's credentials, whose modules may add some (then
+ * user_load_groups_of_process). Needs root. */
+int user_set_groups(struct user *u) MUST_USE;
+
 /* For a while: effective ids and groups become the user's, so that opening files is done with the user's rights. Without root:
  * nothing happens unless the user is another (ERR_DENIED). Not nested. A failing user_as_end leaves a process with wrong rights: it
  * ends the process (the one place where that is right). */

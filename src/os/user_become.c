@@ -18,14 +18,19 @@ int user_check_no_way_back(uid_t uid, gid_t gid, uid_t old_uid, gid_t old_gid)
     return setuid(0) == 0 || seteuid(0) == 0 ? ERR_BUG : 0;
 }
 
+int user_set_groups(struct user *u)
+{
+    TRY(user_load_groups(u));
+    return setgroups(u->n_groups, u->groups) < 0 ? ERR_SYS(errno) : 0;
+}
+
 int user_become(struct user *u)
 {
     uid_t old_uid = getuid();
     gid_t old_gid = getgid();
-    if (geteuid() == 0) {
-        TRY(user_load_groups(u));
-        if (setgroups(u->n_groups, u->groups) < 0) return ERR_SYS(errno);
-    } else if (geteuid() != u->uid || old_uid != u->uid)
+    if (geteuid() == 0)
+        TRY(user_set_groups(u));
+    else if (geteuid() != u->uid || old_uid != u->uid)
         return ERR_DENIED;
     if (setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0) return ERR_SYS(errno);
     return user_check_no_way_back(u->uid, u->gid, old_uid, old_gid);

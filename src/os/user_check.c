@@ -26,10 +26,10 @@ bool user_password_matches(const struct user *u, struct view password)
     bool same = false;
     if (work && text) {
         const char *hash = real ? u->hash : decoy;
-        const char *made = crypt_r(text, hash, work);
-        /* A hash of unknown method fails at once with "*0": then the work is done all the same. */
-        if (!made || made[0] == '*') {
-            made = crypt_r(text, decoy, work);
+        const char *made = crypt_rn(text, hash, work, sizeof *work);
+        /* A hash of unknown method fails at once: then the work is done all the same. */
+        if (!made) {
+            made = crypt_rn(text, decoy, work, sizeof *work);
             real = false;
         }
         size_t n = strlen(hash);

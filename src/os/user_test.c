@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "os/spawn.h"
 #include "os/user.h"
 
 #include <crypt.h>
@@ -149,7 +150,10 @@ static void test_shell(UNUSED void **state)
 static int in_child(int (*fn)(void))
 {
     pid_t pid = fork();
-    if (pid == 0) _exit(fn());
+    if (pid == 0) {
+        spawn_reset_signals(false); /* cmocka's handlers are the parent's */
+        _exit(fn());
+    }
     int status;
     waitpid(pid, &status, 0);
     return status;

@@ -116,7 +116,9 @@ int ask_file(struct keygen_options *o, const char *prompt)
 
 int ask_passphrase(const char *prompt, struct buf *out)
 {
-    return tty_read_line(&(struct tty_prompt){ .text = prompt, .use_stdin = true }, out);
+    int err = tty_read_line(&(struct tty_prompt){ .text = prompt, .use_stdin = true }, out);
+    /* nobody there, or the end of stdin: an empty one, which scripts that give /dev/null count on */
+    return err == ERR_CANCELLED || err == ERR_NOT_FOUND ? 0 : err;
 }
 
 int ask_new_passphrase(const char *first, const char *mismatch, bool again_on_mismatch, struct buf *out)
@@ -144,8 +146,8 @@ static void say_open_permissions(const char *path, mode_t mode)
     say_error("@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @");
     say_error("@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@");
     say_error("Permissions 0%3.3o for '%s' are too open.", (unsigned)mode & 0777, path);
-    say_error("It is required that your private key files are NOT accessible by others (chmod 600 %s).", path);
-    say_error("This private key will be ignored.");
+    say_error("It is required that your private key files are NOT accessible by others.");
+    say_error("This private key will be ignored. To mend it: chmod 600 %s", path);
 }
 
 static int read_private(const char *path, struct buf *out)
@@ -171,7 +173,8 @@ static int open_private(const struct keygen_options *o, const char *prompt, stru
     return private_file_parse(file, view_of(buf_cstr(passphrase), buf_len(passphrase)), ret);
 }
 
-int load_private(const struct keygen_options *o, const char *prompt, const char *said_as, struct buf *used, struct key **ret)
+int load_private(const struct keygen_options *o, const char *prompt, const char *said_as, bool said_quoted, struct buf *used,
+                 struct key **ret)
 {
     CLEANUP(buf_done) struct buf file = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
     CLEANUP(buf_done) struct buf passphrase = BUF_INIT_SECRET(PASSPHRASE_BYTES_MAX);
@@ -182,7 +185,7 @@ int load_private(const struct keygen_options *o, const char *prompt, const char 
     int err = read_private(o->file, &file);
     if (err == 0) err = open_private(o, prompt, buf_view(&file), &passphrase, ret);
     if (err == 0 && used) err = buf_put_view(used, buf_view(&passphrase));
-    if (err < 0) say_error("%s \"%s\": %s", said_as, o->file, say_text(err));
+    if (err < 0) say_error(said_quoted ? "%s \"%s\": %s" : "%s %s: %s", said_as, o->file, say_text(err));
     return err;
 }
 

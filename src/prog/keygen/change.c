@@ -7,7 +7,7 @@ int change_passphrase(struct keygen_options *o)
 {
     if (ask_file(o, "Enter file in which the key is") < 0) return EXIT_SAID_NO;
     CLEANUP(key_unrefp) struct key *k = NULL;
-    if (load_private(o, "Enter old passphrase: ", "Failed to load key", NULL, &k) < 0) return EXIT_FATAL;
+    if (load_private(o, "Enter old passphrase: ", "Failed to load key", false, NULL, &k) < 0) return EXIT_FATAL;
     printf("Key has comment '%s'\n", key_comment(k));
     fflush(stdout);
     CLEANUP(buf_done) struct buf passphrase = BUF_INIT_SECRET(PASSPHRASE_BYTES_MAX);
@@ -35,7 +35,7 @@ int change_comment(struct keygen_options *o)
     if (ask_file(o, "Enter file in which the key is") < 0) return EXIT_SAID_NO;
     CLEANUP(key_unrefp) struct key *k = NULL;
     CLEANUP(buf_done) struct buf passphrase = BUF_INIT_SECRET(PASSPHRASE_BYTES_MAX);
-    if (load_private(o, NULL, "Cannot load private key", &passphrase, &k) < 0) return EXIT_FATAL;
+    if (load_private(o, NULL, "Cannot load private key", true, &passphrase, &k) < 0) return EXIT_FATAL;
     char comment[1024], public_path[PATH_BYTES_MAX + 8];
     if (*key_comment(k))
         printf("Old comment: %s\n", key_comment(k));

@@ -106,8 +106,7 @@ static int replace(const struct keygen_options *o, struct view bytes, bool warn_
 int hosts_remove(struct keygen_options *o)
 {
     CLEANUP(buf_done)
-    struct buf file = BUF_INIT(HOSTS_FILE_BYTES_MAX),
-               out = BUF_INIT(HOSTS_FILE_BYTES_MAX), name = BUF_INIT(PATH_BYTES_MAX);
+    struct buf file = BUF_INIT(HOSTS_FILE_BYTES_MAX), out = BUF_INIT(HOSTS_FILE_BYTES_MAX), name = BUF_INIT(PATH_BYTES_MAX);
     struct known_hosts_edit_result result;
     if (read_hosts(o, &file) < 0 || known_hosts_name_put(view_str(o->host), 0, &name) < 0) return EXIT_FATAL;
     int err = known_hosts_remove(buf_view(&file), buf_view(&name), tell_edit, o, &out, &result);

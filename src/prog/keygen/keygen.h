@@ -48,7 +48,7 @@ int ask_file(struct keygen_options *o, const char *prompt) MUST_USE;
 const char *ask_home(void);
 /* "user@host" for comments. */
 void ask_default_comment(char *ret_text, size_t cap);
-/* Into out, which should be secret. ERR_CANCELLED etc. are said here. */
+/* Into out, which should be secret. */
 int ask_passphrase(const char *prompt, struct buf *out) MUST_USE;
 /* Twice, compared. first is the prompt for the first time. again_on_mismatch: until they are equal; else ERR_DENIED after one try.
  */
@@ -59,10 +59,10 @@ bool ask_line(const char *prompt, char *ret_line, size_t cap);
 bool ask_overwrite(const char *path);
 
 /* The private key of a file: permission check, then without passphrase, with o->passphrase, or with one that is asked for by prompt
- * (NULL: "Enter passphrase: "). Errors are given, and said with said_as ("Load key \"%s\": %s"). The passphrase that opened it is
- * appended to used if that is not NULL. */
-int load_private(const struct keygen_options *o, const char *prompt, const char *said_as, struct buf *used, struct key **ret)
-    MUST_USE;
+ * (NULL: "Enter passphrase: "). Errors are given, and said: said_as ("Load key"), the file's name, quoted or not as OpenSSH's
+ * message is, and why. The passphrase that opened it is appended to used if that is not NULL. */
+int load_private(const struct keygen_options *o, const char *prompt, const char *said_as, bool said_quoted, struct buf *used,
+                 struct key **ret) MUST_USE;
 /* The public key that belongs to a file: itself, the clear half of a private file, or FILE.pub. ERR_FORMAT when there is none. */
 int load_public(const char *path, struct key **ret) MUST_USE;
 /* The bytes are those of a private key file of some form. */

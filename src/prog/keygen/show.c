@@ -88,7 +88,7 @@ int show_public(struct keygen_options *o)
     if (ask_file(o, "Enter file in which the key is") < 0) return EXIT_SAID_NO;
     CLEANUP(key_unrefp) struct key *k = NULL;
     CLEANUP(buf_done) struct buf line = BUF_INIT(PUBLIC_LINE_BYTES_MAX);
-    if (load_private(o, NULL, "Load key", NULL, &k) < 0) return EXIT_FATAL;
+    if (load_private(o, NULL, "Load key", true, NULL, &k) < 0) return EXIT_FATAL;
     int err = public_line_put(k, &line);
     if (err < 0) return say_fatal("%s", err_text(err));
     printf("%.*s\n", VIEW_ARG(buf_view(&line)));

@@ -6,6 +6,7 @@
 #include "crypto/mac.h"
 #include "os/fd.h"
 
+#include <stdio.h>
 #include <strings.h>
 #include <unistd.h>
 

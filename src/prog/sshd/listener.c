@@ -176,7 +176,8 @@ static int serve_forever(struct listener *l)
 {
     struct daemon d = DAEMON_INIT;
     bool writes_pid = !l->cmd.debug;
-    if (!l->cmd.no_detach) TRY(daemon_detach(&d, true));
+    int side = l->cmd.no_detach ? 0 : daemon_detach(&d, true);
+    if (side != 0) return side == DAEMON_PARENT ? 0 : side;
     TRY(listener_listen(l));
     TRY(prepare(l));
     TRY(watch_sockets(l));
@@ -254,7 +255,7 @@ int main(int argc, char **argv)
     sshd_options_init(&l.options);
     int err = algorithms_init(&l.algs, ALGORITHMS_SERVER);
     if (err == 0) err = listener_load_config(&l);
-    if (err == ERR_NOT_FOUND || err == ERR_DENIED) return EXIT_USAGE;
+    if (err_is_sys(err)) return EXIT_USAGE; /* there is no such file */
     if (err == 0) err = start_log(&l);
     if (err == 0) {
         proctitle_set("sshd: %s [listener] 0 of %d-%d startups", l.config_path, l.options.max_startups.begin, l.options.max_startups.full);

@@ -1,5 +1,5 @@
 /* What a listener does before it listens: configuration, the other programs, the keys, and the answers of -t, -T and -G. */
-#include "prog/sshd/config_file.h"
+#include "io/config_file.h"
 #include "prog/sshd/listener.h"
 #include "prog/sshd/parts.h"
 #include "prog/sshd/setup.h"
@@ -58,7 +58,8 @@ static int eval(struct listener *l, const struct sshd_conf_ctx *ctx, struct conf
 int listener_load_config(struct listener *l)
 {
     CLEANUP(conf_diag_done) struct conf_diag diag = CONF_DIAG_INIT;
-    int err = config_file_load(l->config_path, NACRE_SYSCONFDIR, &l->algs.conf, &diag, &l->image);
+    struct config_file file = { .program = CONF_SSHD, .path = l->config_path, .dir = NACRE_SYSCONFDIR, .algs = &l->algs.conf };
+    int err = config_file_load(&file, &diag, &l->image);
     if (err == 0) err = eval(l, NULL, &diag, &l->options);
     if (err == 0) err = sshd_image_check(&l->image, &diag);
     if (err == 0) err = sshd_options_check(&l->options, &diag);

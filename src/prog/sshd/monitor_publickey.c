@@ -11,6 +11,7 @@
 #include "wire/messages.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { AUTHORIZED_KEYS_BYTES_MAX = 64 << 20, SIGNED_BYTES_MAX = 256 * 1024 };
@@ -141,8 +142,14 @@ static int expand_path(const struct monitor *m, const char *word, struct buf *ou
     char uid[16];
     snprintf(uid, sizeof uid, "%u", (unsigned)u->uid);
     const struct conf_token tokens[] = { { 'h', u->home }, { 'u', u->name }, { 'U', uid } };
+    const struct conf_expand x = { .tokens = tokens, .n_tokens = ARRAY_LEN(tokens) };
+    char why[256];
     CLEANUP(freep) char *text = NULL;
-    TRY(conf_tokens_expand(word, tokens, ARRAY_LEN(tokens), &text));
+    int err = conf_expand_str(&x, word, &text, why, sizeof why);
+    if (err < 0) {
+        monitor_log(m, LOG_LEVEL_ERROR, "AuthorizedKeysFile %s: %s", word, why);
+        return err;
+    }
     if (text[0] != '/') TRY(buf_printf(out, "%s/", u->home));
     return buf_put_str(out, text);
 }

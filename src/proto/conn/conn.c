@@ -1,5 +1,4 @@
-/* The connection engine: which message may come in which state, and the engine itself. What this table lacks is a protocol error.
- */
+/* The connection engine: which message may come in which state; what the table lacks is a protocol error. */
 #include "proto/conn/conn_int.h"
 
 #include <stdlib.h>

@@ -29,8 +29,7 @@ struct conn_config {
 int conn_new(const struct conn_config *config, struct conn **ret) MUST_USE;
 void conn_free(struct conn *c);
 DEFINE_FREEP(struct conn, conn_free)
-/* Until a link is attached every call that sends gives ERR_AGAIN; conn_consumed alone keeps count, and attaching sends what is due.
- */
+/* Until a link is attached every call that sends gives ERR_AGAIN. Only conn_consumed keeps count; attaching sends what is due. */
 void conn_attach(struct conn *c, struct link link);
 void conn_detach(struct conn *c);
 

@@ -7,11 +7,11 @@ static const struct view PING = VIEW_LIT("ping");
 /* ---- the table ---- */
 
 enum {
-    N_MESSAGES = 10
-}; /* 91..100 */
+    N_MESSAGES = 10 /* 91..100 */
+};
 
-/* For each state what the messages 91..100 do: e event, s silently taken, . protocol error. ADJUST is silent unless the window was
- * 0. */
+/* What the messages 91..100 do in each state: e event, s silently taken, . protocol error. ADJUST gives one if there was no room.
+ */
 static const struct {
     enum channel_state state;
     const char *row;

@@ -9,10 +9,12 @@
  * by its window cuts its last packet exactly where its credit ends. When data ends exactly at a credit that we have already
  * replaced by a larger one, the peer ran out while our adjust was on its way: the window is smaller than what the path and the peer
  * can do, and it is doubled at once, if the owner keeps up (unread at most a quarter). Credits that ended before the growth are not
- * asked again, so it doubles once in a round trip. Ends of packets fall on multiples of their size, and would meet ends of credit
- * by chance if those were round too: so credit ends a few bytes below the size, by a number mixed from the position. A sender that
- * is slower than the window, or whose adjusts arrive in time, never meets such an end, so nothing grows on a loopback with an owner
- * that consumes at once.
+ * asked again, so it doubles once in a round trip.
+ * Ends of packets fall on multiples of their size, and would meet ends of credit by chance if those were round too: so credit ends
+ * a few bytes below the size, by a number mixed from the position. A sender that is slower than the window, or whose adjusts arrive
+ * in time, never meets such an end. What this cannot tell from a long path is a peer on a short one that is faster than we are and
+ * runs a whole window ahead into the socket's buffers: there the window grows until it is larger than those (8 to 16 MiB seen over
+ * loopback TCP), which holds no memory of ours, because our owner has nothing unread.
  *
  * Bounds: window_max for one channel, window_budget for all growth of a connection. Shrinking: an owner that leaves more than half
  * of a grown window unread all through the consumption of one window gets half of it from then on, down to the start. A window

@@ -108,7 +108,7 @@ static int get_agreed(struct rd *r, struct transport *t)
         return ERR_FORMAT;
     memcpy(t->session_id, session_id.p, session_id.len);
     t->session_id_len = session_id.len;
-    memcpy(t->kex.host_key_name, host_key_name.p, host_key_name.len);
+    if (host_key_name.len) memcpy(t->kex.host_key_name, host_key_name.p, host_key_name.len);
     TRY(get_direction(r, &t->kex.c2s));
     TRY(get_direction(r, &t->kex.s2c));
     t->strict = rd_bool(r);

@@ -1,0 +1,345 @@
+/* Which method and which key next. The engine (proto/auth) speaks the protocol; here is the policy: PreferredAuthentications, the order of keys, how often
+ * a person is asked. A key that can sign without asking anybody is offered with its signature at once, without the query before it: an
+ * attempt that fails costs the server's count the same, and one that passes saves a round trip. */
+#include "prog/ssh/client.h"
+
+#include "base/vis.h"
+#include "proto/limits.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum method { METHOD_NONE, METHOD_PUBLICKEY, METHOD_KBDINT, METHOD_PASSWORD, METHOD_MAX };
+
+static const char *const method_names[METHOD_MAX] = {
+    [METHOD_NONE] = "none", [METHOD_PUBLICKEY] = "publickey", [METHOD_KBDINT] = "keyboard-interactive", [METHOD_PASSWORD] = "password",
+};
+
+struct login {
+    struct client *c;
+    struct auth_client *auth;
+    struct identity *identities, *next_identity, *current;
+    enum method method;   /* of the attempt under way */
+    bool knows_methods;   /* the server has said what it takes */
+    bool was_prompted;    /* the current kbdint attempt has asked something */
+    bool kbdint_useless;  /* it failed without a question */
+    int n_passwords, n_kbdint;
+    struct buf methods;   /* that can continue */
+};
+
+static int next_attempt(struct login *l);
+
+/* ---- publickey ---- */
+
+static int send_signed(struct login *l, struct identity *id, const char *algorithm)
+{
+    struct client *c = l->c;
+    struct transport *t = wire_io_transport(c->wire);
+    CLEANUP(buf_done) struct buf signature = BUF_INIT(65536);
+    struct view to_sign, host_key = VIEW_EMPTY;
+    int kind = c->options.pubkey_authentication;
+    if (c->server_hostbound && (kind == CONF_PUBKEY_YES || kind == CONF_PUBKEY_HOST_BOUND)) host_key = transport_host_key(t);
+    TRY(auth_client_start_publickey(l->auth, view_str(algorithm), id->blob, transport_session_id(t), host_key, &to_sign));
+    int err = identity_sign(c, id, algorithm, to_sign, &signature);
+    if (err < 0) {
+        auth_client_abandon_publickey(l->auth);
+        return ERR_NOT_FOUND;
+    }
+    return auth_client_finish_publickey(l->auth, buf_view(&signature));
+}
+
+static void log_offer(struct login *l, const struct identity *id)
+{
+    CLEANUP(freep) char *fingerprint = NULL;
+    (void)!key_fingerprint(id->blob, l->c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256, &fingerprint);
+    client_log(l->c, LOG_LEVEL_DEBUG1, "Offering public key: %s %s %s%s%s", id->path ? id->path : "", key_short_name(id->blob), fingerprint ? fingerprint : "",
+               id->is_explicit ? " explicit" : "", id->in_agent ? " agent" : "");
+}
+
+/* ERR_NOT_FOUND: this key cannot be tried. */
+static int try_identity(struct login *l, struct identity *id)
+{
+    struct client *c = l->c;
+    bool ready = identity_is_ready(c, id);
+    if (!id->public) { /* an encrypted file without .pub: its passphrase comes first */
+        CLEANUP(buf_done) struct buf nothing = BUF_INIT(65536);
+        client_log(c, LOG_LEVEL_DEBUG1, "Trying private key: %s", id->path);
+        if (identity_sign(c, id, "", VIEW_EMPTY, &nothing) < 0) return ERR_NOT_FOUND;
+        ready = true;
+    }
+    const char *algorithm = identity_algorithm(c, id);
+    if (!algorithm) {
+        client_log(c, LOG_LEVEL_DEBUG1, "Skipping %s key %s - no mutual signature algorithm", key_short_name(id->blob), id->path ? id->path : "");
+        return ERR_NOT_FOUND;
+    }
+    log_offer(l, id);
+    l->current = id;
+    return ready ? send_signed(l, id, algorithm) : auth_client_query_publickey(l->auth, view_str(algorithm), id->blob);
+}
+
+static int try_publickey(struct login *l)
+{
+    while (l->next_identity) {
+        struct identity *id = l->next_identity;
+        l->next_identity = id->next;
+        int err = try_identity(l, id);
+        if (err != ERR_NOT_FOUND) return err;
+    }
+    return ERR_NOT_FOUND;
+}
+
+static int on_pk_ok(struct login *l)
+{
+    CLEANUP(freep) char *fingerprint = NULL;
+    struct identity *id = l->current;
+    const char *algorithm = id ? identity_algorithm(l->c, id) : NULL;
+    if (!algorithm) return ERR_UNEXPECTED_MESSAGE;
+    (void)!key_fingerprint(id->blob, DIGEST_SHA256, &fingerprint);
+    client_log(l->c, LOG_LEVEL_DEBUG1, "Server accepts key: %s %s %s", id->path ? id->path : "", key_short_name(id->blob), fingerprint ? fingerprint : "");
+    int err = send_signed(l, id, algorithm);
+    return err == ERR_NOT_FOUND ? next_attempt(l) : err;
+}
+
+/* ---- password ---- */
+
+static int who_and_where(const struct login *l, const char *what, struct buf *out)
+{
+    return buf_printf(out, "%s@%s's %s", l->c->remote_user, l->c->host, what);
+}
+
+static int try_password(struct login *l)
+{
+    CLEANUP(buf_done) struct buf question = BUF_INIT(8192), password = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES);
+    struct client *c = l->c;
+    if (c->options.batch_mode || l->n_passwords >= c->options.number_of_password_prompts) return ERR_NOT_FOUND;
+    if (l->n_passwords++) log_error(&c->sink.log, "Permission denied, please try again.");
+    TRY(who_and_where(l, "password: ", &question));
+    const char *text = buf_cstr(&question);
+    if (!text) return ERR_NOMEM;
+    int err = prompt_secret(c, text, false, &password);
+    if (err < 0) return err == ERR_CANCELLED ? ERR_CANCELLED : ERR_NOT_FOUND;
+    return auth_client_try_password(l->auth, buf_view(&password));
+}
+
+static int ask_new_password(struct login *l, struct buf *out)
+{
+    for (;;) {
+        CLEANUP(buf_done) struct buf question = BUF_INIT(8192), again = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES);
+        buf_reset(out);
+        TRY(buf_printf(&question, "Enter %s@%s's new password: ", l->c->remote_user, l->c->host));
+        TRY(prompt_secret(l->c, buf_cstr(&question), false, out));
+        buf_reset(&question);
+        TRY(buf_printf(&question, "Retype %s@%s's new password: ", l->c->remote_user, l->c->host));
+        TRY(prompt_secret(l->c, buf_cstr(&question), false, &again));
+        if (view_eq(buf_view(out), buf_view(&again))) return 0;
+        log_error(&l->c->sink.log, "Mismatch; try again, EOF to quit.");
+    }
+}
+
+static int on_changereq(struct login *l, struct view prompt)
+{
+    CLEANUP(buf_done) struct buf question = BUF_INIT(8192), old = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES), fresh = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES);
+    if (prompt.len) client_log(l->c, LOG_LEVEL_INFO, "%.*s", VIEW_ARG(prompt));
+    TRY(buf_printf(&question, "Enter %s@%s's old password: ", l->c->remote_user, l->c->host));
+    TRY(prompt_secret(l->c, buf_cstr(&question), false, &old));
+    TRY(ask_new_password(l, &fresh));
+    return auth_client_change_password(l->auth, buf_view(&old), buf_view(&fresh));
+}
+
+/* ---- keyboard-interactive ---- */
+
+static int try_kbdint(struct login *l)
+{
+    struct client *c = l->c;
+    if (c->options.batch_mode || l->kbdint_useless || l->n_kbdint >= c->options.number_of_password_prompts) return ERR_NOT_FOUND;
+    if (l->n_kbdint++) log_error(&c->sink.log, "Permission denied, please try again.");
+    l->was_prompted = false;
+    return auth_client_try_kbdint(l->auth, view_str(c->options.kbd_interactive_devices));
+}
+
+/* Foreign text for the terminal, with an end of line if it has none. */
+static void show(struct view text)
+{
+    CLEANUP(buf_done) struct buf clean = BUF_INIT(4 * LIMIT_AUTH_BANNER_BYTES);
+    if (text.len == 0 || vis_text(text, &clean) < 0) return;
+    struct view v = buf_view(&clean);
+    bool has_end = v.len && v.p[v.len - 1] == '\n';
+    dprintf(STDERR_FILENO, "%.*s%s", VIEW_ARG(v), has_end ? "" : "\n");
+}
+
+static int ask_one(struct login *l, uint32_t idx, struct buf *answer)
+{
+    CLEANUP(buf_done) struct buf question = BUF_INIT(4 * LIMIT_AUTH_BANNER_BYTES);
+    struct auth_prompt p;
+    TRY(auth_client_prompt(l->auth, idx, &p));
+    TRY(buf_printf(&question, "(%s@%s) ", l->c->remote_user, l->c->host));
+    TRY(vis_text(p.text, &question));
+    const char *text = buf_cstr(&question);
+    return text ? prompt_secret(l->c, text, p.echo, answer) : ERR_NOMEM;
+}
+
+static int on_info_request(struct login *l, const struct auth_client_event *e)
+{
+    struct buf answers[LIMIT_PROMPTS];
+    struct view views[LIMIT_PROMPTS];
+    int err = e->n_prompts > LIMIT_PROMPTS ? ERR_LIMIT : 0;
+    uint32_t n = 0;
+    l->was_prompted = l->was_prompted || e->n_prompts;
+    show(e->text);
+    show(e->instruction);
+    while (err == 0 && n < e->n_prompts) {
+        answers[n] = (struct buf)BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES);
+        err = ask_one(l, n, &answers[n]);
+        n++;
+    }
+    for (uint32_t i = 0; i < n; i++) views[i] = buf_view(&answers[i]);
+    if (err == 0) err = auth_client_answer_kbdint(l->auth, views, n);
+    for (uint32_t i = 0; i < n; i++) buf_done(&answers[i]);
+    return err;
+}
+
+/* ---- next ---- */
+
+static bool server_takes(const struct login *l, enum method m)
+{
+    return !l->knows_methods || view_list_has(buf_view(&l->methods), view_str(method_names[m]));
+}
+
+static bool is_enabled(const struct login *l, enum method m)
+{
+    const struct ssh_options *o = &l->c->options;
+    switch (m) {
+    case METHOD_PUBLICKEY: return o->pubkey_authentication != CONF_NO;
+    case METHOD_KBDINT: return o->kbd_interactive_authentication;
+    case METHOD_PASSWORD: return o->password_authentication;
+    default: return false;
+    }
+}
+
+static int try_method(struct login *l, enum method m)
+{
+    l->method = m;
+    client_log(l->c, LOG_LEVEL_DEBUG1, "Next authentication method: %s", method_names[m]);
+    switch (m) {
+    case METHOD_PUBLICKEY: return try_publickey(l);
+    case METHOD_KBDINT: return try_kbdint(l);
+    case METHOD_PASSWORD: return try_password(l);
+    default: return ERR_NOT_FOUND;
+    }
+}
+
+static int give_up(struct login *l)
+{
+    struct client *c = l->c;
+    client_fatal(c, "%s@%s: Permission denied (%.*s).", c->remote_user, c->host, VIEW_ARG(buf_view(&l->methods)));
+    transport_disconnect(wire_io_transport(c->wire), 14, "No more authentication methods to try.");
+    client_end(c, EXIT_OWN_ERROR);
+    return 0;
+}
+
+static int next_attempt(struct login *l)
+{
+    struct view list = view_str(l->c->options.preferred_authentications), name;
+    while (view_next_in_list(&list, &name))
+        for (int m = METHOD_PUBLICKEY; m < METHOD_MAX; m++) {
+            if (!view_eq_str(name, method_names[m]) || !is_enabled(l, (enum method)m) || !server_takes(l, (enum method)m)) continue;
+            int err = try_method(l, (enum method)m);
+            if (err == ERR_CANCELLED) return give_up(l);
+            if (err != ERR_NOT_FOUND) return err;
+        }
+    return give_up(l);
+}
+
+/* ---- events ---- */
+
+static void note_refusal(struct login *l)
+{
+    if (l->method == METHOD_KBDINT && !l->was_prompted) l->kbdint_useless = true;
+    l->current = NULL;
+}
+
+static int on_failure(struct login *l, const struct auth_client_event *e)
+{
+    struct client *c = l->c;
+    buf_reset(&l->methods);
+    TRY(buf_put_view(&l->methods, e->methods));
+    l->knows_methods = true;
+    if (e->partial)
+        client_log(c, LOG_LEVEL_VERBOSE, "Authenticated using \"%s\" with partial success.", method_names[l->method]);
+    else
+        note_refusal(l);
+    client_log(c, LOG_LEVEL_DEBUG1, "Authentications that can continue: %.*s", VIEW_ARG(e->methods));
+    return next_attempt(l);
+}
+
+static int on_success(struct login *l)
+{
+    struct client *c = l->c;
+    c->authenticated = true;
+    transport_authenticated(wire_io_transport(c->wire));
+    if (c->address.len)
+        client_log(c, LOG_LEVEL_VERBOSE, "Authenticated to %s ([%s]:%d) using \"%s\".", c->host, c->address_text.host, c->options.port, method_names[l->method]);
+    else
+        client_log(c, LOG_LEVEL_VERBOSE, "Authenticated to %s (via proxy) using \"%s\".", c->host, method_names[l->method]);
+    return 0;
+}
+
+int login_packet(struct client *c, struct view payload)
+{
+    struct login *l = c->login;
+    struct auth_client_event e;
+    int got = auth_client_packet(l->auth, payload, &e);
+    if (got == ERR_UNSUPPORTED) return transport_unimplemented(wire_io_transport(c->wire));
+    if (got <= 0) return got;
+    switch (e.kind) {
+    case AUTH_CLIENT_BANNER:
+        if (c->sink.log.level > LOG_LEVEL_ERROR) show(e.text);
+        return 0;
+    case AUTH_CLIENT_FAILURE: return on_failure(l, &e);
+    case AUTH_CLIENT_SUCCESS: return on_success(l);
+    case AUTH_CLIENT_PK_OK: return on_pk_ok(l);
+    case AUTH_CLIENT_PASSWD_CHANGEREQ: return on_changereq(l, e.text);
+    default: return on_info_request(l, &e);
+    }
+}
+
+/* The first thing to say: a signed key if the first preferred method is publickey and its first key can sign at once; else none, which tells what the
+ * server takes. */
+static int first_attempt(struct login *l)
+{
+    struct view list = view_str(l->c->options.preferred_authentications), first = VIEW_EMPTY;
+    (void)view_next_in_list(&list, &first);
+    while (view_eq_str(first, "gssapi-with-mic") || view_eq_str(first, "hostbased"))
+        if (!view_next_in_list(&list, &first)) first = VIEW_EMPTY;
+    struct identity *id = l->identities;
+    bool direct = view_eq_str(first, "publickey") && is_enabled(l, METHOD_PUBLICKEY) && id && identity_is_ready(l->c, id);
+    if (direct) {
+        int err = try_method(l, METHOD_PUBLICKEY);
+        if (err != ERR_NOT_FOUND) return err;
+    }
+    l->method = METHOD_NONE;
+    return auth_client_try_none(l->auth);
+}
+
+int login_start(struct client *c)
+{
+    struct login *l = calloc(1, sizeof *l);
+    if (!l) return ERR_NOMEM;
+    c->login = l;
+    *l = (struct login){ .c = c, .methods = BUF_INIT(65536) };
+    struct auth_client_config config = { view_str(c->remote_user), VIEW_LIT("ssh-connection"), transport_link(wire_io_transport(c->wire)), &c->sink.log };
+    TRY(auth_client_new(&config, &l->auth));
+    TRY(identity_list(c, &l->identities));
+    l->next_identity = l->identities;
+    return first_attempt(l);
+}
+
+void login_free(struct login *l)
+{
+    if (!l) return;
+    auth_client_free(l->auth);
+    identity_free_all(l->identities);
+    buf_done(&l->methods);
+    free(l);
+}

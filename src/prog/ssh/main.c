@@ -1,0 +1,322 @@
+/* ssh: from the command line to the exit status. The order of things: options, connection, key exchange (host_key.c), authentication (login.c), session
+ * (session.c). */
+#include "prog/ssh/client.h"
+
+#include "crypto/crypto.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/random.h"
+#include "os/spawn.h"
+#include "proto/limits.h"
+#include "wire/messages.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <syslog.h>
+#include <unistd.h>
+
+enum { FLUSH_WAIT_MS = 1000 };
+
+void client_end(struct client *c, int status)
+{
+    c->ended = true;
+    c->exit_status = status;
+    loop_stop(c->loop, 0);
+}
+
+/* ---- transport ---- */
+
+static void start_login(void *arg);
+
+static int on_keys_changed(struct client *c, const struct transport_event *e)
+{
+    if (!e->first) return 0;
+    TRY(loop_later(c->loop, start_login, c));
+    struct transport_chosen chosen;
+    transport_chosen(wire_io_transport(c->wire), &chosen);
+    if (!chosen.kex_is_post_quantum && c->options.warn_weak_crypto == CONF_WEAK_CRYPTO_WARN) {
+        client_log(c, LOG_LEVEL_INFO, "** WARNING: connection is not using a post-quantum key exchange algorithm (%s).", chosen.kex);
+        client_log(c, LOG_LEVEL_INFO, "** This session could be recorded now and read later; the server may need to be upgraded.");
+    }
+    return 0;
+}
+
+static int on_ext_info(struct client *c, const struct transport_event *e)
+{
+    if (view_eq_str(e->text, "publickey-hostbound@openssh.com")) c->server_hostbound = view_eq_str(e->data, "0");
+    if (!view_eq_str(e->text, "server-sig-algs")) return 0;
+    buf_reset(&c->server_sig_algs);
+    return buf_put_view(&c->server_sig_algs, e->data);
+}
+
+/* Later than the events of the packets that came along: EXT_INFO may be among them. */
+static void start_login(void *arg)
+{
+    struct client *c = arg;
+    int err = login_start(c);
+    wire_io_wake(c->wire);
+    if (err == 0 || c->ended) return;
+    client_fatal(c, "authentication cannot start: %s", err_text(err));
+    client_end(c, EXIT_OWN_ERROR);
+}
+
+static int on_packet(struct client *c, struct view payload)
+{
+    uint8_t number = payload.p[0];
+    bool is_auth = number >= MSG_AUTH_MIN && number <= MSG_AUTH_MAX;
+    if (is_auth) {
+        if (!c->login || c->authenticated) return ERR_UNEXPECTED_MESSAGE;
+        TRY(login_packet(c, payload));
+        return c->authenticated ? session_start(c) : 0;
+    }
+    return c->conn_io ? conn_io_packet(c->conn_io, payload) : ERR_UNEXPECTED_MESSAGE;
+}
+
+static int on_host_key(struct client *c, struct view key)
+{
+    bool good = host_key_is_good(c, key);
+    return transport_answer_host_key(wire_io_transport(c->wire), good);
+}
+
+static int on_event(void *arg, const struct transport_event *e)
+{
+    struct client *c = arg;
+    c->last_heard = loop_now(c->loop);
+    c->alive_unanswered = 0;
+    switch (e->kind) {
+    case TRANSPORT_HOST_KEY: return on_host_key(c, e->key);
+    case TRANSPORT_KEYS_CHANGED: return on_keys_changed(c, e);
+    case TRANSPORT_EXT_INFO: return on_ext_info(c, e);
+    case TRANSPORT_SERVICE_ACCEPT: return 0;
+    case TRANSPORT_PACKET: return on_packet(c, e->data);
+    case TRANSPORT_IDENT_LINE: client_log(c, LOG_LEVEL_DEBUG1, "kex_exchange_identification: banner line: %.*s", VIEW_ARG(e->text)); return 0;
+    case TRANSPORT_DEBUG:
+        client_log(c, e->display ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG1, "Remote: %.*s", VIEW_ARG(e->text));
+        return 0;
+    case TRANSPORT_DISCONNECT:
+        snprintf(c->goodbye, sizeof c->goodbye, "%u: %.*s", e->reason, VIEW_ARG(view_sub(e->text, 0, 400)));
+        return 0;
+    default: return 0;
+    }
+}
+
+/* "HOST port N", or "UNKNOWN port 65535" behind a proxy. */
+static void peer_text(const struct client *c, char *ret, size_t cap)
+{
+    snprintf(ret, cap, "%s port %d", c->address.len ? c->address_text.host : "UNKNOWN", c->address.len ? c->options.port : 65535);
+}
+
+static void say_why(struct client *c, int err)
+{
+    struct transport *t = wire_io_transport(c->wire);
+    char peer[128];
+    peer_text(c, peer, sizeof peer);
+    bool gone = err == ERR_PEER_CLOSED || err_errno(err) == ECONNRESET || err_errno(err) == EPIPE;
+    bool before_banner = transport_peer_ident(t).len == 0;
+    if (err == ERR_PEER_DISCONNECTED) {
+        log_error(&c->sink.log, "Received disconnect from %s:%s", peer, c->goodbye);
+        log_error(&c->sink.log, "Disconnected from %s", peer);
+    } else if (gone && c->authenticated)
+        client_log(c, LOG_LEVEL_INFO, "Connection to %s closed by remote host.", c->cmd.host);
+    else if (gone && before_banner) {
+        const char *what = err_errno(err) == ECONNRESET ? "read: Connection reset by peer" : "Connection closed by remote host";
+        log_error(&c->sink.log, "kex_exchange_identification: %s", what);
+        client_fatal(c, "Connection %s by %s (the server may have too many connections waiting, or it refuses this address)",
+                     err_errno(err) == ECONNRESET ? "reset" : "closed", peer);
+    } else if (gone)
+        client_fatal(c, "Connection closed by %s", peer);
+    else if (transport_peer_offer(t, err).len)
+        client_fatal(c, "Unable to negotiate with %s: %s. Their offer: %.*s", peer, err_text(err), VIEW_ARG(transport_peer_offer(t, err)));
+    else if (err == ERR_HOST_KEY_REJECTED)
+        return; /* said by host_key.c */
+    else if (err == ERR_TIMEOUT)
+        client_fatal(c, "Timeout, server %s not responding.", c->host);
+    else if (err != ERR_CANCELLED)
+        client_fatal(c, "ssh_dispatch_run_fatal: Connection to %s: %s", peer, err_text(err));
+}
+
+static void on_closed(void *arg, int err)
+{
+    struct client *c = arg;
+    if (c->ended) return;
+    session_restore_terminal(c);
+    say_why(c, err);
+    client_end(c, EXIT_OWN_ERROR);
+}
+
+static void on_drained(void *arg)
+{
+    struct client *c = arg;
+    if (c->conn_io) conn_io_drained(c->conn_io);
+}
+
+/* ---- time ---- */
+
+static void on_handshake_timeout(void *arg)
+{
+    struct client *c = arg;
+    if (c->authenticated || transport_session_id(wire_io_transport(c->wire)).len) return;
+    client_fatal(c, "Connection timed out during banner exchange");
+    client_fatal(c, "Connection to %s port %d timed out", c->host, c->options.port);
+    client_end(c, EXIT_OWN_ERROR);
+}
+
+static void on_alive_timer(void *arg)
+{
+    struct client *c = arg;
+    ms interval = (ms)c->options.server_alive_interval * 1000, now = loop_now(c->loop);
+    if (!c->conn_io || now - c->last_heard < interval) {
+        loop_timer_set(c->alive_timer, (c->conn_io ? c->last_heard : now) + interval);
+        return;
+    }
+    if (c->alive_unanswered >= c->options.server_alive_count_max) {
+        on_closed(c, ERR_TIMEOUT);
+        return;
+    }
+    c->alive_unanswered++;
+    (void)!conn_global_request(conn_io_conn(c->conn_io), "keepalive@openssh.com", true, 0, VIEW_EMPTY);
+    conn_io_wake(c->conn_io);
+    loop_timer_set(c->alive_timer, now + interval);
+}
+
+static int start_timers(struct client *c)
+{
+    TRY(loop_timer_new(c->loop, on_handshake_timeout, c, &c->handshake_timer));
+    TRY(loop_timer_new(c->loop, on_alive_timer, c, &c->alive_timer));
+    loop_timer_set(c->handshake_timer, c->connect_deadline);
+    if (c->options.server_alive_interval) loop_timer_set(c->alive_timer, loop_now(c->loop) + (ms)c->options.server_alive_interval * 1000);
+    return 0;
+}
+
+/* ---- start ---- */
+
+static int make_transport(struct client *c, struct transport **ret)
+{
+    CLEANUP(freep) char *host_keys = NULL;
+    CLEANUP(buf_done) struct buf ident = BUF_INIT(LIMIT_IDENT_BYTES);
+    const struct ssh_options *o = &c->options;
+    TRY(host_key_algorithms(c, &host_keys));
+    TRY(buf_printf(&ident, "SSH-2.0-Nacre_%s%s%s", NACRE_VERSION, o->version_addendum ? " " : "", o->version_addendum ? o->version_addendum : ""));
+    const char *compression = algorithms_compression(o->compression);
+    struct transport_config config = {
+        .role = TRANSPORT_CLIENT,
+        .ident = buf_cstr(&ident),
+        .algorithms = { o->kex_algorithms, host_keys, o->ciphers, o->ciphers, o->macs, o->macs, compression, compression },
+        .rekey_bytes = o->rekey_limit.bytes,
+        .rekey_interval_ms = (ms)o->rekey_limit.seconds * 1000,
+        .rnd = &os_random,
+        .log = &c->sink.log,
+    };
+    return transport_new(&config, loop_now(c->loop), ret);
+}
+
+static int start_connection(struct client *c)
+{
+    struct transport *t;
+    struct wire_io_owner owner = { on_event, on_closed, on_drained, c };
+    TRY(loop_turn(c->loop, 0));
+    TRY(make_transport(c, &t));
+    TRY(transport_request_service(t, "ssh-userauth"));
+    int in = c->in_fd, out = c->out_fd;
+    c->in_fd = c->out_fd = -1;
+    TRY(wire_io_new(c->loop, in, out, t, &owner, &c->wire));
+    return start_timers(c);
+}
+
+static int start_log(struct client *c)
+{
+    enum log_level level = (enum log_level)c->options.log_level;
+    if (c->cmd.quiet) level = LOG_LEVEL_QUIET;
+    if (c->cmd.verbose) level = (enum log_level)(LOG_LEVEL_DEBUG1 + MIN(c->cmd.verbose, 3u) - 1);
+    if (c->cmd.log_file) return logsink_init_file(&c->sink, level, c->cmd.log_file);
+    if (c->cmd.log_syslog)
+        logsink_init_syslog(&c->sink, level, "ssh", c->options.syslog_facility << 3);
+    else
+        logsink_init_fd(&c->sink, level, STDERR_FILENO);
+    return 0;
+}
+
+static int connect_and_run(struct client *c)
+{
+    TRY(connect_to_server(c));
+    TRY(loop_new(&c->loop));
+    int err = start_connection(c);
+    if (err < 0) {
+        client_fatal(c, "cannot start: %s", err_text(err));
+        return err;
+    }
+    err = loop_run(c->loop);
+    session_restore_terminal(c);
+    if (c->wire) wire_io_flush_wait(c->wire, FLUSH_WAIT_MS);
+    return err;
+}
+
+static int run(struct client *c, int argc, char **argv)
+{
+    TRY(algorithms_init(&c->algs, ALGORITHMS_CLIENT));
+    TRY(user_by_uid(getuid(), &c->me));
+    TRY(command_line_parse(c, argc, argv));
+    if (c->cmd.mode == MODE_VERSION) {
+        dprintf(STDERR_FILENO, "Nacre_%s, %s\n", NACRE_VERSION, crypto_library_version());
+        c->exit_status = 0;
+        return 0;
+    }
+    if (c->cmd.mode == MODE_QUERY) {
+        TRY(query_print(c));
+        c->exit_status = 0;
+        return 0;
+    }
+    TRY(config_load(c));
+    if (c->cmd.mode == MODE_DUMP) {
+        TRY(config_dump(c));
+        c->exit_status = 0;
+        return 0;
+    }
+    TRY(start_log(c));
+    client_log(c, LOG_LEVEL_DEBUG1, "Nacre_%s, %s", NACRE_VERSION, crypto_library_version());
+    return connect_and_run(c);
+}
+
+static void client_done(struct client *c)
+{
+    session_free(c->session);
+    login_free(c->login);
+    conn_io_free(c->conn_io);
+    wire_io_free(c->wire);
+    loop_timer_free(c->handshake_timer);
+    loop_timer_free(c->alive_timer);
+    if (c->loop) loop_forget(c->loop, start_login, c);
+    loop_free(c->loop);
+    fd_close(c->in_fd);
+    if (c->out_fd != c->in_fd) fd_close(c->out_fd);
+    if (c->proxy_pid) kill(c->proxy_pid, SIGHUP);
+    buf_done(&c->server_sig_algs);
+    buf_done(&c->host_key);
+    free(c->host);
+    free(c->remote_user);
+    free(c->known_name);
+    free(c->known_address);
+    ssh_options_done(&c->options);
+    algorithms_done(&c->algs);
+    user_free(c->me);
+    logsink_done(&c->sink);
+    command_line_done(&c->cmd);
+}
+
+int main(int argc, char **argv)
+{
+    static struct client c = { .in_fd = -1, .out_fd = -1, .exit_status = EXIT_OWN_ERROR, .server_sig_algs = BUF_INIT(65536), .host_key = BUF_INIT(1 << 20),
+                               .sink = { .fd = -1 } };
+    if (fd_fill_std() < 0) return EXIT_OWN_ERROR;
+    spawn_reset_signals(true);
+    (void)!spawn_hide_memory();
+    crypto_start();
+    ssh_options_init(&c.options);
+    int err = run(&c, argc, argv);
+    if (err < 0) c.exit_status = EXIT_OWN_ERROR;
+    int status = c.exit_status;
+    client_done(&c);
+    return status;
+}

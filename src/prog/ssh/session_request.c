@@ -1,0 +1,182 @@
+/* The requests that start a session (RFC 4254 6), sent behind each other without waiting for the replies. */
+#include "prog/ssh/session_int.h"
+
+#include "base/pattern.h"
+#include "os/pty.h"
+#include "proto/conn/ptymodes.h"
+#include "wire/messages.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    REQUEST_BYTES = 2 << 20, /* a command line of the kernel's own maximum fits */
+    BREAK_MS = 1000,
+};
+
+static const char not_a_terminal[] = "Pseudo-terminal will not be allocated because stdin is not a terminal.";
+
+static bool pty_is_asked_for(const struct client *c)
+{
+    const struct ssh_options *o = &c->options;
+    switch (o->request_tty) {
+    case CONF_TTY_YES:
+    case CONF_TTY_FORCE: return true;
+    case CONF_TTY_NO: return false;
+    default: return o->session_type == CONF_SESSION_DEFAULT && !c->cmd.command && !o->remote_command;
+    }
+}
+
+bool session_wants_pty(const struct client *c)
+{
+    const struct ssh_options *o = &c->options;
+    if (o->session_type == CONF_SESSION_NONE || !pty_is_asked_for(c)) return false;
+    bool has_terminal = tty_is(STDIN_FILENO) && !o->stdin_null && !o->fork_after_authentication;
+    if (has_terminal || o->request_tty == CONF_TTY_FORCE) return true;
+    client_log(c, LOG_LEVEL_INFO, "%s", not_a_terminal);
+    return false;
+}
+
+static int request(struct session *s, const char *type, bool want_reply, uint32_t tag, const struct buf *data)
+{
+    return conn_request(conn_io_conn(s->c->conn_io), s->channel, type, want_reply, tag, buf_view(data));
+}
+
+/* ---- environment ---- */
+
+static int send_env(struct session *s, const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    if (!equals) return 0;
+    CLEANUP(buf_done) struct buf data = BUF_INIT(REQUEST_BYTES);
+    struct body_env env = { .name = view_of(assignment, (size_t)(equals - assignment)), .value = view_str(equals + 1) };
+    struct wr w = wr_of(&data);
+    client_log(s->c, LOG_LEVEL_DEBUG1, "channel %u: setting env %.*s = \"%s\"", s->channel, VIEW_ARG(env.name), equals + 1);
+    TRY(body_env_put(&w, &env));
+    return request(s, "env", false, 0, &data);
+}
+
+static bool env_is_sent(const struct strv *patterns, const char *assignment)
+{
+    struct view name = view_of(assignment, strcspn(assignment, "="));
+    for (size_t i = 0; i < patterns->n; i++)
+        if (pattern_matches(name, view_str(patterns->v[i]))) return true;
+    return false;
+}
+
+static int send_environment(struct session *s)
+{
+    const struct ssh_options *o = &s->c->options;
+    if (o->send_env.n || o->set_env.n) client_log(s->c, LOG_LEVEL_DEBUG1, "Sending environment.");
+    for (char **e = environ; o->send_env.n && e && *e; e++)
+        if (env_is_sent(&o->send_env, *e)) TRY(send_env(s, *e));
+    for (size_t i = 0; i < o->set_env.n; i++) {
+        CLEANUP(freep) char *assignment = NULL;
+        /* A value that cannot be expanded has been complained of; the others still count. */
+        int err = config_expand(s->c, o->set_env.v[i], false, "SetEnv", &assignment);
+        if (err == ERR_NOMEM) return err;
+        if (err == 0) TRY(send_env(s, assignment));
+    }
+    return 0;
+}
+
+/* ---- terminal ---- */
+
+/* SetEnv knows better than the environment which terminal it is to be. */
+static const char *term(const struct session *s)
+{
+    const struct strv *set = &s->c->options.set_env;
+    for (size_t i = 0; i < set->n; i++)
+        if (strncmp(set->v[i], "TERM=", 5) == 0) return set->v[i] + 5;
+    const char *name = getenv("TERM");
+    return name ? name : "";
+}
+
+/* Of the first standard descriptor that is a terminal, so that a forced one is not 0 x 0 when input alone is a pipe. */
+static struct pty_size window_size(void)
+{
+    struct pty_size size = { 0 };
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (pty_get_size(fd, &size) == 0) return size;
+    return (struct pty_size){ 0 };
+}
+
+static int encode_modes(struct buf *out)
+{
+    struct tty_mode modes[TTY_MODES_MAX];
+    struct ptymodes known = { 0 };
+    size_t n = 0;
+    if (tty_modes_get(STDIN_FILENO, modes, &n) < 0) n = 0;
+    for (size_t i = 0; i < n; i++) (void)!ptymodes_set(&known, modes[i].opcode, modes[i].value); /* what has no name on the wire stays here */
+    return ptymodes_encode(&known, out);
+}
+
+static int send_pty_request(struct session *s)
+{
+    CLEANUP(buf_done) struct buf modes = BUF_INIT(1024);
+    CLEANUP(buf_done) struct buf data = BUF_INIT(REQUEST_BYTES);
+    struct pty_size size = window_size();
+    TRY(encode_modes(&modes));
+    struct body_pty_req req = { .term = view_str(term(s)), .columns = size.cols, .rows = size.rows, .width_px = size.width_px,
+                                .height_px = size.height_px, .modes = buf_view(&modes) };
+    struct wr w = wr_of(&data);
+    TRY(body_pty_req_put(&w, &req));
+    return request(s, "pty-req", true, SESSION_TAG_PTY, &data);
+}
+
+void session_send_window_change(struct session *s)
+{
+    CLEANUP(buf_done) struct buf data = BUF_INIT(64);
+    if (!s->wants_pty || !s->io) return;
+    struct pty_size size = window_size();
+    struct body_window_change req = { size.cols, size.rows, size.width_px, size.height_px };
+    struct wr w = wr_of(&data);
+    int err = body_window_change_put(&w, &req);
+    if (err == 0) err = request(s, "window-change", false, 0, &data);
+    if (err < 0) client_log(s->c, LOG_LEVEL_DEBUG1, "window-change was not sent: %s", err_text(err));
+    conn_io_wake(s->c->conn_io);
+}
+
+/* RFC 4335 */
+void session_send_break(struct session *s)
+{
+    CLEANUP(buf_done) struct buf data = BUF_INIT(64);
+    struct body_break req = { .length_ms = BREAK_MS };
+    struct wr w = wr_of(&data);
+    int err = body_break_put(&w, &req);
+    if (err == 0) err = request(s, "break", false, 0, &data);
+    if (err < 0) client_log(s->c, LOG_LEVEL_ERROR, "BREAK was not sent: %s", err_text(err));
+    conn_io_wake(s->c->conn_io);
+}
+
+/* ---- command ---- */
+
+const char *session_run_request(const struct session *s)
+{
+    if (s->c->options.session_type == CONF_SESSION_SUBSYSTEM) return "subsystem";
+    return s->command ? "exec" : "shell";
+}
+
+static int send_run_request(struct session *s)
+{
+    CLEANUP(buf_done) struct buf data = BUF_INIT(REQUEST_BYTES);
+    const char *type = session_run_request(s);
+    bool is_subsystem = s->c->options.session_type == CONF_SESSION_SUBSYSTEM;
+    struct wr w = wr_of(&data);
+    /* exec and subsystem have the same form: one string */
+    if (s->command || is_subsystem) {
+        const char *text = s->command ? s->command : "";
+        client_log(s->c, LOG_LEVEL_DEBUG1, "Sending %s: %s", is_subsystem ? "subsystem" : "command", text);
+        wr_cstr(&w, text);
+    }
+    TRY(wr_end(&w));
+    return request(s, type, true, SESSION_TAG_RUN, &data);
+}
+
+int session_send_requests(struct session *s)
+{
+    if (s->wants_pty) TRY(send_pty_request(s));
+    TRY(send_environment(s));
+    return send_run_request(s);
+}
