@@ -121,7 +121,7 @@ def test_open_permissions_are_refused():
 
 
 def test_missing_modes_say_so():
-    status, _, err = run(OURS, "-L", "-f", "k")
+    status, _, err = run(OURS, "-Y", "sign", "-f", "k")
     assert status == 255 and "not available yet" in err
 
 
@@ -231,3 +231,27 @@ def test_lists_of_keys(hosts):
     both("-l", "-f", "-", stdin=content.encode())
     good(THEIRS, "-q", "-s", "a", "-I", "id", "-n", "me", "ecdsa.pub")
     both("-l", "-f", "ecdsa-cert.pub")
+
+
+def test_certificates_are_printed():
+    for t in ("ed25519", "ecdsa", "rsa"):
+        good(THEIRS, "-q", "-t", t, "-N", "", "-f", t)
+    pathlib.Path("all").write_text("")
+    for t, args in (("ed25519", ["-n", "a,b", "-V", "20200101000000:20300101000000", "-z", "7", "-O", "force-command=x y", "-O", "source-address=::1/128"]),
+                    ("ecdsa", ["-h", "-n", "h", "-V", "always:20300101000000", "-O", "clear"]),
+                    ("rsa", ["-n", "a", "-O", "clear", "-O", "critical:foo=bar", "-O", "extension:baz@x", "-O", "verify-required"])):
+        good(THEIRS, "-q", "-s", "ed25519", "-I", "an id", *args, t + ".pub")
+        both("-L", "-f", t + "-cert.pub")
+        with open("all", "a") as f:
+            f.write(text(t + "-cert.pub"))
+    assert both("-L", "-f", "all")[0] == 0
+    both("-L", "-f", "-", stdin=text("all").encode())
+    assert both("-L", "-f", "rsa.pub")[0] == 1
+
+
+@pytest.mark.parametrize("type_", ["ed25519", "ecdsa", "rsa"])
+def test_sshfp_records(type_):
+    good(THEIRS, "-q", "-t", type_, "-N", "", "-f", "k")
+    both("-r", "host.example", "-f", "k")
+    both("-r", "host.example", "-g", "-f", "k.pub")
+    assert both("-r", "host.example", "-f", "missing")[0] == 255

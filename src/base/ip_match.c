@@ -1,11 +1,14 @@
-/* Address lists; see the header. inet_pton of libc reads the addresses: it knows no short forms, which would be ambiguous with patterns. */
+/* Address lists; see the header. inet_pton of libc reads the addresses: it knows no short forms, which would be ambiguous with
+ * patterns. */
 #include "base/ip_match.h"
 
 #include "base/pattern.h"
 
 #include <arpa/inet.h>
 
-enum { IP_TEXT_MAX = 128 };
+enum {
+    IP_TEXT_MAX = 128
+};
 
 static void ip_unmap(struct ip_addr *a)
 {

@@ -5,7 +5,9 @@
 
 #include <stdlib.h>
 
-enum { ALGS_BYTES_MAX = 64 * 1024 };
+enum {
+    ALGS_BYTES_MAX = 64 * 1024
+};
 
 static bool may_have_patterns(enum conf_algs kind) { return kind == CONF_ALGS_KEYS || kind == CONF_ALGS_CA_SIGS; }
 static bool is_pattern(struct view name) { return memchr(name.p, '*', name.len) || memchr(name.p, '?', name.len); }
@@ -30,7 +32,8 @@ static int add_name(struct buf *out, enum conf_algs kind, struct view supported,
     return 0;
 }
 
-static int add_list(struct buf *out, enum conf_algs kind, const struct conf_algorithms *algs, struct view list, struct view *ret_bad)
+static int add_list(struct buf *out, enum conf_algs kind, const struct conf_algorithms *algs, struct view list,
+                    struct view *ret_bad)
 {
     struct view name;
     while (view_next_in_list(&list, &name)) {

@@ -1,9 +1,9 @@
 /* The parser of ssh_config and sshd_config, common to both. Options themselves: conf/ssh_options.h and conf/sshd_options.h.
  *
  * Two stages:
- *   1. conf_parse() turns the bytes of a file and of what it includes into an image (struct conf_image): a flat, position-independent
- *      run of records, in which a Host or Match block that does not apply is jumped over in one step. Every value is checked here,
- *      also in blocks that will not apply, so that all errors of a file come out at once, as OpenSSH does it.
+ *   1. conf_parse() turns the bytes of a file and of what it includes into an image (struct conf_image): a flat,
+ * position-independent run of records, in which a Host or Match block that does not apply is jumped over in one step. Every value
+ * is checked here, also in blocks that will not apply, so that all errors of a file come out at once, as OpenSSH does it.
  *   2. ssh_options_eval() and sshd_options_eval() walk the image for one destination or connection. The first value wins.
  * The image holds no pointers: sshd's listener makes it once and hands the bytes to each session in a memfd.
  *
@@ -17,16 +17,19 @@
 #include "base/view.h"
 
 enum {
-    CONF_FILE_BYTES_MAX = 64 << 20,  /* of one file */
+    CONF_FILE_BYTES_MAX = 64 << 20, /* of one file */
     CONF_IMAGE_BYTES_MAX = 256 << 20,
-    CONF_LINE_BYTES_MAX = 1 << 20,   /* a longer line is an error, not a crash */
+    CONF_LINE_BYTES_MAX = 1 << 20, /* a longer line is an error, not a crash */
     CONF_INCLUDE_DEPTH_MAX = 16,
-    CONF_ARGS_MAX = 4096,            /* on one line */
-    CONF_LIST_MAX = 65536,           /* values that one accumulating option may collect */
-    CONF_DIAG_MAX = 1000,            /* messages kept for one parse; later ones are counted only */
+    CONF_ARGS_MAX = 4096,  /* on one line */
+    CONF_LIST_MAX = 65536, /* values that one accumulating option may collect */
+    CONF_DIAG_MAX = 1000,  /* messages kept for one parse; later ones are counted only */
 };
 
-enum conf_program { CONF_SSH, CONF_SSHD };
+enum conf_program {
+    CONF_SSH,
+    CONF_SSHD
+};
 
 /* What was said about a configuration: complete lines, ready to print, with the file and line in front. */
 struct conf_diag {
@@ -34,7 +37,10 @@ struct conf_diag {
     struct strv warnings; /* deprecated keywords and the like; to be printed at error level by sshd, at info by ssh */
     size_t n_errors;      /* also those not kept */
 };
-#define CONF_DIAG_INIT { STRV_INIT, STRV_INIT, 0 }
+#define CONF_DIAG_INIT          \
+    {                           \
+        STRV_INIT, STRV_INIT, 0 \
+    }
 void conf_diag_done(struct conf_diag *d);
 /* Appends one finished error / warning line. Running out of memory loses the line, not the count. */
 void conf_diag_error(struct conf_diag *d, const char *fmt, ...) PRINTF(2, 3);
@@ -66,19 +72,19 @@ struct conf_algorithms {
     const char *supported[CONF_ALGS_MAX];
     const char *defaults[CONF_ALGS_MAX];
 };
-/* "+a,b" appends, "-pat" removes by pattern, "^a" puts first, else `list` itself; a NULL or empty list gives the defaults. Names may
- * be patterns (a `*` takes all supported ones that match). Names the build does not have: ERR_UNSUPPORTED with the first of them in
- * ret_bad (lent by list). Result owned by the caller. */
+/* "+a,b" appends, "-pat" removes by pattern, "^a" puts first, else `list` itself; a NULL or empty list gives the defaults. Names
+ * may be patterns (a `*` takes all supported ones that match). Names the build does not have: ERR_UNSUPPORTED with the first of
+ * them in ret_bad (lent by list). Result owned by the caller. */
 int conf_algorithms_expand(enum conf_algs kind, const struct conf_algorithms *algs, const char *list, char **ret_list,
                            struct view *ret_bad) MUST_USE;
 
 struct conf_parse_args {
     enum conf_program program;
-    const char *file_name;                /* as messages name it */
-    const struct conf_reader *reader;     /* NULL: Include is an error */
-    const struct conf_algorithms *algs;   /* NULL: algorithm names are not checked */
-    const char *ignore_unknown;           /* ssh: IgnoreUnknown patterns already known from the command line, or NULL */
-    bool is_user_file;                    /* ssh: ~/.ssh/config rather than /etc/ssh/ssh_config */
+    const char *file_name;              /* as messages name it */
+    const struct conf_reader *reader;   /* NULL: Include is an error */
+    const struct conf_algorithms *algs; /* NULL: algorithm names are not checked */
+    const char *ignore_unknown;         /* ssh: IgnoreUnknown patterns already known from the command line, or NULL */
+    bool is_user_file;                  /* ssh: ~/.ssh/config rather than /etc/ssh/ssh_config */
     struct conf_diag *diag;
 };
 
@@ -87,18 +93,29 @@ struct conf_image {
     struct view bytes;
     struct buf mem;
 };
-#define CONF_IMAGE_INIT { { NULL, 0 }, BUF_INIT(CONF_IMAGE_BYTES_MAX) }
+#define CONF_IMAGE_INIT                             \
+    {                                               \
+        { NULL, 0 }, BUF_INIT(CONF_IMAGE_BYTES_MAX) \
+    }
 void conf_image_done(struct conf_image *img);
 
-/* ERR_FORMAT when diag has errors (all of the file, then the "terminating, N bad configuration options" line); *ret is then untouched. */
+/* ERR_FORMAT when diag has errors (all of the file, then the "terminating, N bad configuration options" line); *ret is then
+ * untouched. */
 int conf_parse(const struct conf_parse_args *args, struct view bytes, struct conf_image *ret) MUST_USE;
-/* Checks bytes that came from another process and makes an image that borrows them: they must outlive it. ERR_FORMAT if anything is wrong. */
+/* Checks bytes that came from another process and makes an image that borrows them: they must outlive it. ERR_FORMAT if anything is
+ * wrong. */
 int conf_image_open(enum conf_program program, struct view bytes, struct conf_image *ret) MUST_USE;
 
 /* Where a value came from. */
-enum conf_source { CONF_UNSET, CONF_DEFAULT, CONF_COMMAND_LINE, CONF_FILE, CONF_MATCH /* sshd: from a Match block of a file */ };
+enum conf_source {
+    CONF_UNSET,
+    CONF_DEFAULT,
+    CONF_COMMAND_LINE,
+    CONF_FILE,
+    CONF_MATCH /* sshd: from a Match block of a file */
+};
 struct conf_origin {
-    uint16_t source;      /* enum conf_source */
-    uint16_t file_idx;    /* into the options' origin_files, for CONF_FILE and CONF_MATCH */
+    uint16_t source;   /* enum conf_source */
+    uint16_t file_idx; /* into the options' origin_files, for CONF_FILE and CONF_MATCH */
     uint32_t line;
 };

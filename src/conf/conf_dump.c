@@ -11,13 +11,16 @@
 #include <unistd.h>
 
 static const struct conf_algorithms algs = {
-    .supported = { "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,diffie-hellman-group14-sha256,"
+    .supported = { "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,diffie-hellman-group14-"
+                   "sha256,"
                    "diffie-hellman-group1-sha1",
-                   "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,3des-cbc",
+                   "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,"
+                   "3des-cbc",
                    "umac-64-etm@openssh.com,hmac-sha2-256-etm@openssh.com,umac-64@openssh.com,hmac-sha2-256,hmac-sha1,hmac-md5",
                    "ssh-ed25519-cert-v01@openssh.com,ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256,ssh-rsa",
                    "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256,ssh-rsa" },
-    .defaults = { "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,diffie-hellman-group14-sha256",
+    .defaults = { "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,diffie-hellman-group14-"
+                  "sha256",
                   "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr",
                   "umac-64-etm@openssh.com,hmac-sha2-256-etm@openssh.com,umac-64@openssh.com,hmac-sha2-256,hmac-sha1",
                   "ssh-ed25519-cert-v01@openssh.com,ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256",
@@ -56,7 +59,10 @@ static int include(void *arg UNUSED, const char *pattern, struct conf_include *i
     return err;
 }
 
-static int run_command(void *arg UNUSED, const char *command, const struct ssh_options *so_far UNUSED) { return system(command) == 0; }
+static int run_command(void *arg UNUSED, const char *command, const struct ssh_options *so_far UNUSED)
+{
+    return system(command) == 0;
+}
 
 static int in_group(void *arg UNUSED, const char *user, const char *patterns, bool *ret_matches)
 {
@@ -101,7 +107,9 @@ static int dump_ssh(struct request *q, struct buf *out)
     TRY(parse(q, CONF_SSH, &img));
     ssh_options_init(&o);
     for (size_t i = 0; i < q->n_settings; i++) TRY(ssh_options_set(&o, q->settings[i], &algs, &q->diag));
-    struct ssh_conf_ctx ctx = { .original_host = q->name, .local_user = "root", .command = "", .version = "Nacre_0", .exec = run_command };
+    struct ssh_conf_ctx ctx = {
+        .original_host = q->name, .local_user = "root", .command = "", .version = "Nacre_0", .exec = run_command
+    };
     double start = now_us();
     TRY(ssh_options_eval(&o, &img, &ctx, &q->diag));
     if (q->times) printf("eval %.0f us\n", now_us() - start);
@@ -124,8 +132,9 @@ static int dump_sshd(struct request *q, struct buf *out)
     if (q->check) TRY(sshd_image_check(&img, &q->diag));
     sshd_options_init(&o);
     for (size_t i = 0; i < q->n_settings; i++) TRY(sshd_options_set(&o, q->settings[i], &algs, &q->diag));
-    const struct sshd_conf_ctx ctx = { .user = q->name, .host = q->host, .address = q->address, .local_address = "10.1.1.1", .local_port = 22,
-                                       .in_group = in_group };
+    const struct sshd_conf_ctx ctx = {
+        .user = q->name, .host = q->host, .address = q->address, .local_address = "10.1.1.1", .local_port = 22, .in_group = in_group
+    };
     double start = now_us();
     TRY(sshd_options_eval(&o, &img, q->address ? &ctx : NULL, &q->diag));
     if (q->times) printf("eval %.0f us\n", now_us() - start);

@@ -10,7 +10,8 @@ static int fuzz_include(void *arg UNUSED, const char *pattern, struct conf_inclu
 static int fuzz_parse(enum conf_program program, const uint8_t *data, size_t size, struct conf_image *ret)
 {
     static const struct conf_reader reader = { fuzz_include, NULL };
-    static const struct conf_algorithms algs = { .supported = { "a,b", "a,b", "a,b", "a,b", "a,b" }, .defaults = { "a", "a", "a", "a", "a" } };
+    static const struct conf_algorithms algs = { .supported = { "a,b", "a,b", "a,b", "a,b", "a,b" },
+                                                 .defaults = { "a", "a", "a", "a", "a" } };
     struct conf_diag diag = CONF_DIAG_INIT;
     const struct conf_parse_args args = { .program = program, .file_name = "f", .reader = &reader, .algs = &algs, .diag = &diag };
     int err = conf_parse(&args, view_of(data, size), ret);

@@ -20,24 +20,25 @@ struct view conf_trim(struct view line);
 int conf_lex_keyword(struct view *line, struct view *ret_keyword) MUST_USE;
 /* The first word, copied to `to` (as long as the line), and what stands behind it. ERR_FORMAT: quotes not closed. */
 int conf_lex_first(struct view line, char *to, size_t *ret_len, struct view *ret_rest) MUST_USE;
-/* Splits into words; a word that begins with # ends the line. ERR_FORMAT: quotes not closed. ERR_LIMIT: too many words. ERR_NOMEM. */
+/* Splits into words; a word that begins with # ends the line. ERR_FORMAT: quotes not closed. ERR_LIMIT: too many words. ERR_NOMEM.
+ */
 int conf_lex_words(struct conf_lex *lex, struct view line) MUST_USE;
 
 /* ---- images (image.c) ---- */
 
-enum conf_record_kind { /* below: an option's idx */
+enum conf_record_kind {     /* below: an option's idx */
     CONF_REC_FILE = 0xff00, /* one argument: the name */
     CONF_REC_HOST,          /* arguments: patterns */
     CONF_REC_MATCH,         /* arguments: criterion and value in turn; see match.h */
     CONF_REC_INCLUDE,       /* what follows up to skip comes from other files */
 };
 struct conf_record {
-    uint32_t size;  /* of the whole record; a multiple of 4 */
+    uint32_t size; /* of the whole record; a multiple of 4 */
     uint16_t kind;
     uint16_t n_args;
     uint32_t line;
-    uint32_t file;  /* offset of a FILE record */
-    uint32_t skip;  /* HOST, MATCH, INCLUDE: offset behind what belongs to it */
+    uint32_t file; /* offset of a FILE record */
+    uint32_t skip; /* HOST, MATCH, INCLUDE: offset behind what belongs to it */
     /* n_args times: uint32_t length, bytes, NUL; padded with zeros */
 };
 struct conf_image_header {
@@ -73,7 +74,8 @@ struct conf_writer {
 int conf_writer_begin(struct conf_writer *w, const struct conf_table *t) MUST_USE;
 int conf_writer_file(struct conf_writer *w, const char *name) MUST_USE;
 /* Gives the offset of the record. */
-int conf_writer_put(struct conf_writer *w, unsigned kind, uint32_t line, const struct view *args, size_t n, uint32_t *ret_off) MUST_USE;
+int conf_writer_put(struct conf_writer *w, unsigned kind, uint32_t line, const struct view *args, size_t n, uint32_t *ret_off)
+    MUST_USE;
 void conf_writer_skip_here(struct conf_writer *w, uint32_t off);
 void conf_writer_end(struct conf_writer *w);
 
@@ -85,16 +87,16 @@ struct conf_index {
 };
 void conf_index_init(struct conf_index *x, const struct conf_table *t);
 /* Exactly one of the two is set, or neither. */
-void conf_index_find(const struct conf_index *x, const struct conf_table *t, struct view name, const struct conf_option **ret_option,
-                     const struct conf_word **ret_word);
+void conf_index_find(const struct conf_index *x, const struct conf_table *t, struct view name,
+                     const struct conf_option **ret_option, const struct conf_word **ret_word);
 bool conf_name_eq(struct view a, const char *b);
 /* The keyword most like `name`, NULL when none is near. */
 const char *conf_nearest(const struct conf_table *t, struct view name);
 
 /* ---- keywords and messages (parse.c, diag.c) ---- */
 
-/* Finds what a keyword means, following aliases. *ret_opt stays NULL for an old keyword (with a warning), for Host, Match and Include (then
- * *ret_word is set), and for one that ignore_unknown covers. ERR_FORMAT after an error line in diag. */
+/* Finds what a keyword means, following aliases. *ret_opt stays NULL for an old keyword (with a warning), for Host, Match and
+ * Include (then *ret_word is set), and for one that ignore_unknown covers. ERR_FORMAT after an error line in diag. */
 struct conf_where {
     enum conf_program program;
     const char *file;
@@ -102,13 +104,16 @@ struct conf_where {
     struct conf_diag *diag;
 };
 int conf_keyword_resolve(const struct conf_index *x, const struct conf_table *t, struct view keyword, const char *ignore_unknown,
-                         const struct conf_where *where, const struct conf_option **ret_opt, const struct conf_word **ret_word) MUST_USE;
+                         const struct conf_where *where, const struct conf_option **ret_opt, const struct conf_word **ret_word)
+    MUST_USE;
 /* Says what was wrong with an option's words: ctx->message with file, line and keyword. */
 void conf_diag_option_error(const struct conf_where *where, const struct conf_parse_ctx *ctx);
 /* "FILE line N: " and a message. */
 void conf_diag_at(const struct conf_where *where, const char *fmt, ...) PRINTF(2, 3);
 /* A keyword as the program's messages show it: ssh in lower case, sshd as written. Gives `buf`. */
-enum { CONF_KEYWORD_MAX = 64 };
+enum {
+    CONF_KEYWORD_MAX = 64
+};
 const char *conf_shown(bool is_server, struct view keyword, char buf[CONF_KEYWORD_MAX]);
 
 /* ---- Match (match.c) ---- */
@@ -135,8 +140,8 @@ enum conf_criterion {
     CONF_CRIT_RDOMAIN = 'r',
     CONF_CRIT_INVALID_USER = 'q',
 };
-/* Turns the words of a Match line into such pairs; ret has room for two views per word and borrows from the words and static memory.
- * ERR_FORMAT with the reason in ctx->message. */
+/* Turns the words of a Match line into such pairs; ret has room for two views per word and borrows from the words and static
+ * memory. ERR_FORMAT with the reason in ctx->message. */
 int conf_match_compile(enum conf_program program, const struct conf_words *words, struct conf_parse_ctx *ctx, struct view *ret,
                        size_t *ret_n) MUST_USE;
 
@@ -155,7 +160,8 @@ int conf_any_copy(struct conf_any ret, const void *from) MUST_USE;
 /* Parses words into the option unless one before it counts. */
 int conf_any_apply(struct conf_any a, const struct conf_option *opt, const struct conf_words *words, struct conf_origin origin,
                    struct conf_parse_ctx *ctx) MUST_USE;
-int conf_any_apply_record(struct conf_any a, const struct conf_image *img, const struct conf_record *r, enum conf_source source) MUST_USE;
+int conf_any_apply_record(struct conf_any a, const struct conf_image *img, const struct conf_record *r, enum conf_source source)
+    MUST_USE;
 /* One command-line setting, as a line or a value that is one word. */
 int conf_any_set(struct conf_any a, const char *setting, const struct conf_algorithms *algs, struct conf_diag *diag) MUST_USE;
 int conf_any_set_value(struct conf_any a, unsigned idx, const char *value, const struct conf_algorithms *algs,

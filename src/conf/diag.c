@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DIAG_LINE_BYTES_MAX = 2048 };
+enum {
+    DIAG_LINE_BYTES_MAX = 2048
+};
 
 void conf_diag_done(struct conf_diag *d)
 {

@@ -165,9 +165,10 @@ static void sshd_eval(struct sshd_options *o, const char *text, const struct ssh
 static void test_sshd_match_overrides(void **state UNUSED)
 {
     const struct sshd_conf_ctx ctx = { .user = "x", .address = "10.1.2.3", .local_port = 22, .in_group = in_group };
-    const char *text = "Banner /global\nMaxSessions 1\nAllowUsers a b\nPort 1\nPort 2\nInclude match\n"
-                       "Match User y\n Banner /y\nMatch Group staff Address 10.0.0.0/8\n Banner /x\n AllowUsers c\n MaxAuthTries 2\n"
-                       "Match LocalPort 22\n Banner /late\n AllowUsers d\n";
+    const char *text =
+        "Banner /global\nMaxSessions 1\nAllowUsers a b\nPort 1\nPort 2\nInclude match\n"
+        "Match User y\n Banner /y\nMatch Group staff Address 10.0.0.0/8\n Banner /x\n AllowUsers c\n MaxAuthTries 2\n"
+        "Match LocalPort 22\n Banner /late\n AllowUsers d\n";
     struct sshd_options o;
     sshd_options_init(&o);
     assert_int_equal(sshd_options_set(&o, "MaxAuthTries=4", NULL, &diag), 0);
@@ -197,8 +198,11 @@ static void test_sshd_unknown_facts_do_not_match(void **state UNUSED)
     const struct sshd_conf_ctx nothing = { .user = NULL };
     struct sshd_options o;
     sshd_options_init(&o);
-    sshd_eval(&o, "Match User *\nBanner /1\nMatch Address 0.0.0.0/0,*\nBanner /2\nMatch Group staff\nBanner /3\nMatch LocalPort 22\nBanner /4\n"
-                  "Match RDomain *\nBanner /5\nMatch Invalid-User\nBanner /6\nMatch all\nBanner /7", &nothing);
+    sshd_eval(&o,
+              "Match User *\nBanner /1\nMatch Address 0.0.0.0/0,*\nBanner /2\nMatch Group staff\nBanner /3\nMatch LocalPort "
+              "22\nBanner /4\n"
+              "Match RDomain *\nBanner /5\nMatch Invalid-User\nBanner /6\nMatch all\nBanner /7",
+              &nothing);
     assert_string_equal(o.banner, "/7");
     sshd_options_done(&o);
 }
@@ -207,8 +211,12 @@ static void test_sshd_checks(void **state UNUSED)
 {
     CLEANUP(conf_image_done) struct conf_image img = CONF_IMAGE_INIT;
     struct sshd_options o;
-    assert_int_equal(parse(CONF_SSHD, view_str("X11Forwarding yes\nAllowAgentForwarding yes\nPermitTunnel yes\nGSSAPIAuthentication no\n"
-                                               "Match User a\nChrootDirectory /x\nChannelTimeout session=1\nMatch User b\nChrootDirectory none\n"), &img), 0);
+    assert_int_equal(
+        parse(CONF_SSHD,
+              view_str("X11Forwarding yes\nAllowAgentForwarding yes\nPermitTunnel yes\nGSSAPIAuthentication no\n"
+                       "Match User a\nChrootDirectory /x\nChannelTimeout session=1\nMatch User b\nChrootDirectory none\n"),
+              &img),
+        0);
     assert_int_equal(sshd_image_check(&img, &diag), ERR_UNSUPPORTED);
     assert_int_equal(diag.n_errors, 2);
     assert_non_null(strstr(diag.errors.v[0], "F line 6: ChrootDirectory"));
@@ -280,7 +288,9 @@ static void test_damaged_images(void **state UNUSED)
 {
     CLEANUP(conf_image_done) struct conf_image img = CONF_IMAGE_INIT;
     const struct sshd_conf_ctx ctx = { .user = "x", .address = "10.1.2.3", .in_group = in_group };
-    assert_int_equal(parse(CONF_SSHD, view_str("Banner /a\nInclude match\nMatch User x Address 10.0.0.0/8\nSetEnv A=b\nAllowUsers c d\n"), &img), 0);
+    assert_int_equal(
+        parse(CONF_SSHD, view_str("Banner /a\nInclude match\nMatch User x Address 10.0.0.0/8\nSetEnv A=b\nAllowUsers c d\n"), &img),
+        0);
     uint8_t *copy = malloc(img.bytes.len);
     size_t good = 0;
     for (size_t at = 0; at < img.bytes.len; at++)
@@ -315,11 +325,16 @@ static int done_diag(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ssh_blocks),           cmocka_unit_test(test_ssh_exec_and_passes),
-        cmocka_unit_test(test_ssh_order_and_origin), cmocka_unit_test(test_sshd_match_overrides),
-        cmocka_unit_test(test_sshd_unknown_facts_do_not_match), cmocka_unit_test(test_sshd_checks),
-        cmocka_unit_test(test_errors),               cmocka_unit_test(test_warnings),
-        cmocka_unit_test(test_limits),               cmocka_unit_test(test_damaged_images),
+        cmocka_unit_test(test_ssh_blocks),
+        cmocka_unit_test(test_ssh_exec_and_passes),
+        cmocka_unit_test(test_ssh_order_and_origin),
+        cmocka_unit_test(test_sshd_match_overrides),
+        cmocka_unit_test(test_sshd_unknown_facts_do_not_match),
+        cmocka_unit_test(test_sshd_checks),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_damaged_images),
     };
     return cmocka_run_group_tests(tests, NULL, done_diag);
 }

@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-enum { FORWARD_PARTS_MAX = 4, FORWARD_PATH_MAX = 4096 };
+enum {
+    FORWARD_PARTS_MAX = 4,
+    FORWARD_PATH_MAX = 4096
+};
 
 void conf_forward_done(struct conf_forward *f)
 {
@@ -20,9 +23,9 @@ static bool same_text(const char *a, const char *b) { return a == b || (a && b &
 
 bool conf_forward_equal(const struct conf_forward *a, const struct conf_forward *b)
 {
-    return same_text(a->listen_host, b->listen_host) && a->listen_port == b->listen_port && same_text(a->listen_path, b->listen_path) &&
-           same_text(a->connect_host, b->connect_host) && a->connect_port == b->connect_port &&
-           same_text(a->connect_path, b->connect_path) && a->socks == b->socks;
+    return same_text(a->listen_host, b->listen_host) && a->listen_port == b->listen_port &&
+           same_text(a->listen_path, b->listen_path) && same_text(a->connect_host, b->connect_host) &&
+           a->connect_port == b->connect_port && same_text(a->connect_path, b->connect_path) && a->socks == b->socks;
 }
 
 static int dup_text(char **ret, const char *from)
@@ -175,17 +178,21 @@ static int forwards_parse(const struct conf_option *opt, const struct conf_words
     if (words->n > 2 || (kind == CONF_FORWARD_DYNAMIC && words->n > 1)) return conf_complain(ctx, "extra arguments");
     bool flag = ctx->is_flag && words->n == 1;
     if (kind == CONF_FORWARD_LOCAL && words->n == 1 && !flag) return conf_complain(ctx, "Missing target argument.");
-    int err = flag ? conf_forward_parse(kind, words->v[0], &f) :
-                     conf_forward_parse_words(kind, words->v[0], words->n == 2 ? words->v[1] : VIEW_EMPTY, &f);
-    if (err == ERR_FORMAT) return conf_complain(ctx, "Bad forwarding specification. Allowed: [address:]port or a socket's path%s",
-                                                kind == CONF_FORWARD_DYNAMIC ? "" : ", then host:port or a socket's path");
+    int err = flag ? conf_forward_parse(kind, words->v[0], &f)
+                   : conf_forward_parse_words(kind, words->v[0], words->n == 2 ? words->v[1] : VIEW_EMPTY, &f);
+    if (err == ERR_FORMAT)
+        return conf_complain(ctx, "Bad forwarding specification. Allowed: [address:]port or a socket's path%s",
+                             kind == CONF_FORWARD_DYNAMIC ? "" : ", then host:port or a socket's path");
     TRY(err);
     if (value) return forwards_add(value, &f);
     conf_forward_done(&f);
     return 0;
 }
 
-static size_t forwards_n_lines(const struct conf_option *opt UNUSED, const void *value) { return ((const struct conf_forwards *)value)->n; }
+static size_t forwards_n_lines(const struct conf_option *opt UNUSED, const void *value)
+{
+    return ((const struct conf_forwards *)value)->n;
+}
 
 static int forwards_print(const struct conf_option *opt, const void *value, size_t line_idx, struct strv *ret_words)
 {
@@ -229,10 +236,15 @@ static void forwards_done(void *value)
     free(list->v);
 }
 
-#define FORWARDS_TYPE(word)                                                                                                              \
-    const struct conf_type conf_type_##word = { .name = #word,           .size = sizeof(struct conf_forwards), .parse = forwards_parse, \
-                                                .n_lines = forwards_n_lines, .print = forwards_print,         .equal = forwards_equal, \
-                                                .copy = forwards_copy,   .done = forwards_done }
+#define FORWARDS_TYPE(word)                                                           \
+    const struct conf_type conf_type_##word = { .name = #word,                        \
+                                                .size = sizeof(struct conf_forwards), \
+                                                .parse = forwards_parse,              \
+                                                .n_lines = forwards_n_lines,          \
+                                                .print = forwards_print,              \
+                                                .equal = forwards_equal,              \
+                                                .copy = forwards_copy,                \
+                                                .done = forwards_done }
 FORWARDS_TYPE(LOCAL_FORWARDS);
 FORWARDS_TYPE(REMOTE_FORWARDS);
 FORWARDS_TYPE(DYNAMIC_FORWARDS);

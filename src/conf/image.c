@@ -105,8 +105,8 @@ static bool args_are_good(const struct conf_record *r)
     return true;
 }
 
-/* Checks the records of [off, end). Blocks are nested, and what one holds ends no later than itself: so a skip never leaves the image
- * nor goes back. */
+/* Checks the records of [off, end). Blocks are nested, and what one holds ends no later than itself: so a skip never leaves the
+ * image nor goes back. */
 static int check_records(const struct conf_image *img, const struct conf_table *t, size_t off)
 {
     const size_t size = img->bytes.len;
@@ -128,6 +128,8 @@ static int check_records(const struct conf_image *img, const struct conf_table *
         if (r->kind == CONF_REC_MATCH && r->n_args % 2 != 0) return ERR_FORMAT;
         off += r->size;
     }
+    while (depth) /* a block ends between records, not within the last one */
+        if (ends[--depth] != size) return ERR_FORMAT;
     return 0;
 }
 
@@ -137,8 +139,8 @@ int conf_image_open(enum conf_program program, struct view bytes, struct conf_im
     struct conf_image_header h;
     if (bytes.len < sizeof(h) || bytes.len > CONF_IMAGE_BYTES_MAX || (uintptr_t)bytes.p % 4 != 0) return ERR_FORMAT;
     memcpy(&h, bytes.p, sizeof(h));
-    if (memcmp(h.magic, image_magic, sizeof(h.magic)) != 0 || h.program != (uint32_t)program || h.size < sizeof(h) || h.size > bytes.len ||
-        h.table_mark != conf_table_mark(t))
+    if (memcmp(h.magic, image_magic, sizeof(h.magic)) != 0 || h.program != (uint32_t)program || h.size < sizeof(h) ||
+        h.size > bytes.len || h.table_mark != conf_table_mark(t))
         return ERR_FORMAT;
     struct conf_image img = { .bytes = view_of(bytes.p, h.size), .mem = BUF_INIT(CONF_IMAGE_BYTES_MAX) };
     TRY(check_records(&img, t, sizeof(h)));

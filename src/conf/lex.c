@@ -1,13 +1,16 @@
-/* Lines into words, as ssh_config(5) has it: blanks and tabs separate, single and double quotes group, a backslash keeps a quote, a backslash
- * or (outside quotes) a blank, a word that begins with # starts a comment. */
+/* Lines into words, as ssh_config(5) has it: blanks and tabs separate, single and double quotes group, a backslash keeps a quote, a
+ * backslash or (outside quotes) a blank, a word that begins with # starts a comment. */
 #include "conf/conf_int.h"
 
 #include <stdlib.h>
 
 /* What ends the fast run through a plain word: blanks, and what needs unquote. */
-enum { BLANK = 1, SPECIAL = 2 };
-static const uint8_t class_of[256] = { [' '] = BLANK,    ['\t'] = BLANK,    ['\r'] = BLANK,    ['\f'] = BLANK,
-                                       ['\v'] = BLANK,   ['"'] = SPECIAL,   ['\''] = SPECIAL,  ['\\'] = SPECIAL };
+enum {
+    BLANK = 1,
+    SPECIAL = 2
+};
+static const uint8_t class_of[256] = { [' '] = BLANK,  ['\t'] = BLANK,  ['\r'] = BLANK,   ['\f'] = BLANK,
+                                       ['\v'] = BLANK, ['"'] = SPECIAL, ['\''] = SPECIAL, ['\\'] = SPECIAL };
 
 static bool is_blank(uint8_t c) { return class_of[c] == BLANK; }
 

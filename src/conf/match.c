@@ -1,10 +1,13 @@
-/* The criteria of Match lines of both programs: which there are, which take a value, and what is wrong with one. Evaluated in eval_ssh.c and
- * eval_sshd.c. */
+/* The criteria of Match lines of both programs: which there are, which take a value, and what is wrong with one. Evaluated in
+ * eval_ssh.c and eval_sshd.c. */
 #include "conf/conf_int.h"
 
 #include "base/ip_match.h"
 
-enum { FOR_SSH = 1, FOR_SSHD = 2 };
+enum {
+    FOR_SSH = 1,
+    FOR_SSHD = 2
+};
 
 struct criterion {
     const char *name;
@@ -18,14 +21,16 @@ static int check_addresses(struct view value, struct conf_parse_ctx *ctx)
 {
     int err = ip_list_check(value, false);
     if (err == ERR_RANGE)
-        return conf_complain(ctx, "invalid address argument '%.*s': it has bits set beyond the mask, or too long a mask", VIEW_ARG(value));
+        return conf_complain(ctx, "invalid address argument '%.*s': it has bits set beyond the mask, or too long a mask",
+                             VIEW_ARG(value));
     return err;
 }
 
 static int check_networks(struct view value, struct conf_parse_ctx *ctx)
 {
     if (ip_list_check(value, true) < 0)
-        return conf_complain(ctx, "invalid localnetwork argument '%.*s': addresses with /BITS, separated by commas, are allowed", VIEW_ARG(value));
+        return conf_complain(ctx, "invalid localnetwork argument '%.*s': addresses with /BITS, separated by commas, are allowed",
+                             VIEW_ARG(value));
     return 0;
 }
 
@@ -91,7 +96,8 @@ static int complain_unknown(unsigned program_bit, struct view name, struct conf_
 }
 
 /* Cuts "name", "name=value" and "!name" apart. */
-static void split_criterion(struct view word, bool may_negate, bool *ret_negated, struct view *ret_name, struct view *ret_value, bool *ret_has_value)
+static void split_criterion(struct view word, bool may_negate, bool *ret_negated, struct view *ret_name, struct view *ret_value,
+                            bool *ret_has_value)
 {
     *ret_negated = may_negate && view_has_prefix(word, "!");
     if (*ret_negated) word = view_sub(word, 1, SIZE_MAX);

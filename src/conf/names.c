@@ -3,7 +3,10 @@
 
 #include <strings.h>
 
-enum { NEAREST_NAME_MAX = 48, NEAREST_DISTANCE_MAX = 3 };
+enum {
+    NEAREST_NAME_MAX = 48,
+    NEAREST_DISTANCE_MAX = 3
+};
 
 static uint8_t lower(uint8_t c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 
@@ -37,8 +40,8 @@ void conf_index_init(struct conf_index *x, const struct conf_table *t)
     }
 }
 
-void conf_index_find(const struct conf_index *x, const struct conf_table *t, struct view name, const struct conf_option **ret_option,
-                     const struct conf_word **ret_word)
+void conf_index_find(const struct conf_index *x, const struct conf_table *t, struct view name,
+                     const struct conf_option **ret_option, const struct conf_word **ret_word)
 {
     *ret_option = NULL;
     *ret_word = NULL;
@@ -102,63 +105,99 @@ const char *conf_nearest(const struct conf_table *t, struct view name)
 }
 
 /* The first name of a value is the one that is printed: OpenSSH's client prints true and false for enums, its server yes and no. */
-#define END { NULL, 0 }
-const struct conf_name conf_names_address_family[] = { { "any", CONF_AF_ANY }, { "inet", CONF_AF_INET }, { "inet6", CONF_AF_INET6 }, END };
-const struct conf_name conf_names_canonicalize[] = {
-    { "true", CONF_CANONICALIZE_YES }, { "false", CONF_CANONICALIZE_NO }, { "yes", CONF_CANONICALIZE_YES },
-    { "no", CONF_CANONICALIZE_NO },    { "always", CONF_CANONICALIZE_ALWAYS }, { "none", CONF_CANONICALIZE_NO }, END
+#define END     \
+    {           \
+        NULL, 0 \
+    }
+const struct conf_name conf_names_address_family[] = {
+    { "any", CONF_AF_ANY }, { "inet", CONF_AF_INET }, { "inet6", CONF_AF_INET6 }, END
 };
+const struct conf_name conf_names_canonicalize[] = { { "true", CONF_CANONICALIZE_YES },
+                                                     { "false", CONF_CANONICALIZE_NO },
+                                                     { "yes", CONF_CANONICALIZE_YES },
+                                                     { "no", CONF_CANONICALIZE_NO },
+                                                     { "always", CONF_CANONICALIZE_ALWAYS },
+                                                     { "none", CONF_CANONICALIZE_NO },
+                                                     END };
 const struct conf_name conf_names_compression[] = { { "yes", CONF_YES }, { "no", CONF_NO }, { "delayed", CONF_YES }, END };
-const struct conf_name conf_names_control_master[] = {
-    { "true", CONF_MASTER_YES }, { "false", CONF_MASTER_NO },   { "yes", CONF_MASTER_YES },         { "no", CONF_MASTER_NO },
-    { "ask", CONF_MASTER_ASK },  { "auto", CONF_MASTER_AUTO }, { "autoask", CONF_MASTER_AUTO_ASK }, END
-};
+const struct conf_name conf_names_control_master[] = { { "true", CONF_MASTER_YES },         { "false", CONF_MASTER_NO },
+                                                       { "yes", CONF_MASTER_YES },          { "no", CONF_MASTER_NO },
+                                                       { "ask", CONF_MASTER_ASK },          { "auto", CONF_MASTER_AUTO },
+                                                       { "autoask", CONF_MASTER_AUTO_ASK }, END };
 const struct conf_name conf_names_fingerprint_hash[] = { { "MD5", CONF_HASH_MD5 },       { "SHA1", CONF_HASH_SHA1 },
                                                          { "SHA256", CONF_HASH_SHA256 }, { "SHA384", CONF_HASH_SHA384 },
                                                          { "SHA512", CONF_HASH_SHA512 }, END };
-const struct conf_name conf_names_forwarding[] = { { "yes", CONF_FORWARDING_YES },     { "no", CONF_FORWARDING_NO },
-                                                   { "all", CONF_FORWARDING_YES },     { "local", CONF_FORWARDING_LOCAL },
+const struct conf_name conf_names_forwarding[] = { { "yes", CONF_FORWARDING_YES },       { "no", CONF_FORWARDING_NO },
+                                                   { "all", CONF_FORWARDING_YES },       { "local", CONF_FORWARDING_LOCAL },
                                                    { "remote", CONF_FORWARDING_REMOTE }, END };
-const struct conf_name conf_names_gateway_ports[] = { { "yes", CONF_GATEWAY_YES }, { "no", CONF_GATEWAY_NO },
-                                                      { "clientspecified", CONF_GATEWAY_CLIENT }, END };
-const struct conf_name conf_names_ignore_rhosts[] = { { "yes", CONF_RHOSTS_IGNORE }, { "no", CONF_RHOSTS_USE },
-                                                      { "shosts-only", CONF_RHOSTS_SHOSTS_ONLY }, END };
+const struct conf_name conf_names_gateway_ports[] = {
+    { "yes", CONF_GATEWAY_YES }, { "no", CONF_GATEWAY_NO }, { "clientspecified", CONF_GATEWAY_CLIENT }, END
+};
+const struct conf_name conf_names_ignore_rhosts[] = {
+    { "yes", CONF_RHOSTS_IGNORE }, { "no", CONF_RHOSTS_USE }, { "shosts-only", CONF_RHOSTS_SHOSTS_ONLY }, END
+};
 const struct conf_name conf_names_permit_root_login[] = { { "yes", CONF_ROOT_YES },
                                                           { "no", CONF_ROOT_NO },
                                                           { "without-password", CONF_ROOT_NO_PASSWORD },
                                                           { "prohibit-password", CONF_ROOT_NO_PASSWORD },
                                                           { "forced-commands-only", CONF_ROOT_FORCED_COMMANDS },
                                                           END };
-const struct conf_name conf_names_pubkey_auth_options[] = { { "none", 0 }, { "touch-required", CONF_PUBKEY_TOUCH_REQUIRED },
-                                                            { "verify-required", CONF_PUBKEY_VERIFY_REQUIRED }, END };
-const struct conf_name conf_names_pubkey_authentication[] = { { "true", CONF_PUBKEY_YES },       { "false", CONF_PUBKEY_NO },
-                                                              { "yes", CONF_PUBKEY_YES },        { "no", CONF_PUBKEY_NO },
-                                                              { "unbound", CONF_PUBKEY_UNBOUND }, { "host-bound", CONF_PUBKEY_HOST_BOUND },
-                                                              END };
-const struct conf_name conf_names_request_tty[] = { { "true", CONF_TTY_YES }, { "false", CONF_TTY_NO }, { "yes", CONF_TTY_YES },
-                                                    { "no", CONF_TTY_NO },   { "force", CONF_TTY_FORCE }, { "auto", CONF_TTY_AUTO }, END };
-const struct conf_name conf_names_session_type[] = { { "none", CONF_SESSION_NONE }, { "subsystem", CONF_SESSION_SUBSYSTEM },
-                                                     { "default", CONF_SESSION_DEFAULT }, END };
-const struct conf_name conf_names_strict_host_key_checking[] = {
-    { "true", CONF_HOST_KEYS_YES }, { "false", CONF_HOST_KEYS_NO }, { "yes", CONF_HOST_KEYS_YES },
-    { "no", CONF_HOST_KEYS_NO },    { "ask", CONF_HOST_KEYS_ASK },  { "off", CONF_HOST_KEYS_NO },
-    { "accept-new", CONF_HOST_KEYS_ACCEPT_NEW }, END
+const struct conf_name conf_names_pubkey_auth_options[] = {
+    { "none", 0 }, { "touch-required", CONF_PUBKEY_TOUCH_REQUIRED }, { "verify-required", CONF_PUBKEY_VERIFY_REQUIRED }, END
 };
-const struct conf_name conf_names_syslog_facility[] = { { "DAEMON", CONF_FACILITY_DAEMON },     { "USER", CONF_FACILITY_USER },
-                                                        { "AUTH", CONF_FACILITY_AUTH },         { "AUTHPRIV", CONF_FACILITY_AUTHPRIV },
-                                                        { "LOCAL0", CONF_FACILITY_LOCAL0 },     { "LOCAL1", CONF_FACILITY_LOCAL0 + 1 },
-                                                        { "LOCAL2", CONF_FACILITY_LOCAL0 + 2 }, { "LOCAL3", CONF_FACILITY_LOCAL0 + 3 },
-                                                        { "LOCAL4", CONF_FACILITY_LOCAL0 + 4 }, { "LOCAL5", CONF_FACILITY_LOCAL0 + 5 },
-                                                        { "LOCAL6", CONF_FACILITY_LOCAL0 + 6 }, { "LOCAL7", CONF_FACILITY_LOCAL0 + 7 },
+const struct conf_name conf_names_pubkey_authentication[] = { { "true", CONF_PUBKEY_YES },
+                                                              { "false", CONF_PUBKEY_NO },
+                                                              { "yes", CONF_PUBKEY_YES },
+                                                              { "no", CONF_PUBKEY_NO },
+                                                              { "unbound", CONF_PUBKEY_UNBOUND },
+                                                              { "host-bound", CONF_PUBKEY_HOST_BOUND },
+                                                              END };
+const struct conf_name conf_names_request_tty[] = { { "true", CONF_TTY_YES },
+                                                    { "false", CONF_TTY_NO },
+                                                    { "yes", CONF_TTY_YES },
+                                                    { "no", CONF_TTY_NO },
+                                                    { "force", CONF_TTY_FORCE },
+                                                    { "auto", CONF_TTY_AUTO },
+                                                    END };
+const struct conf_name conf_names_session_type[] = {
+    { "none", CONF_SESSION_NONE }, { "subsystem", CONF_SESSION_SUBSYSTEM }, { "default", CONF_SESSION_DEFAULT }, END
+};
+const struct conf_name conf_names_strict_host_key_checking[] = { { "true", CONF_HOST_KEYS_YES },
+                                                                 { "false", CONF_HOST_KEYS_NO },
+                                                                 { "yes", CONF_HOST_KEYS_YES },
+                                                                 { "no", CONF_HOST_KEYS_NO },
+                                                                 { "ask", CONF_HOST_KEYS_ASK },
+                                                                 { "off", CONF_HOST_KEYS_NO },
+                                                                 { "accept-new", CONF_HOST_KEYS_ACCEPT_NEW },
+                                                                 END };
+const struct conf_name conf_names_syslog_facility[] = { { "DAEMON", CONF_FACILITY_DAEMON },
+                                                        { "USER", CONF_FACILITY_USER },
+                                                        { "AUTH", CONF_FACILITY_AUTH },
+                                                        { "AUTHPRIV", CONF_FACILITY_AUTHPRIV },
+                                                        { "LOCAL0", CONF_FACILITY_LOCAL0 },
+                                                        { "LOCAL1", CONF_FACILITY_LOCAL0 + 1 },
+                                                        { "LOCAL2", CONF_FACILITY_LOCAL0 + 2 },
+                                                        { "LOCAL3", CONF_FACILITY_LOCAL0 + 3 },
+                                                        { "LOCAL4", CONF_FACILITY_LOCAL0 + 4 },
+                                                        { "LOCAL5", CONF_FACILITY_LOCAL0 + 5 },
+                                                        { "LOCAL6", CONF_FACILITY_LOCAL0 + 6 },
+                                                        { "LOCAL7", CONF_FACILITY_LOCAL0 + 7 },
                                                         END };
-const struct conf_name conf_names_tunnel[] = { { "ethernet", CONF_TUNNEL_ETHERNET }, { "point-to-point", CONF_TUNNEL_POINTOPOINT },
-                                               { "true", CONF_TUNNEL_POINTOPOINT },  { "yes", CONF_TUNNEL_POINTOPOINT },
-                                               { "false", CONF_TUNNEL_NO },          { "no", CONF_TUNNEL_NO }, END };
-const struct conf_name conf_names_permit_tunnel[] = { { "yes", CONF_TUNNEL_YES }, { "no", CONF_TUNNEL_NO },
+const struct conf_name conf_names_tunnel[] = { { "ethernet", CONF_TUNNEL_ETHERNET },
+                                               { "point-to-point", CONF_TUNNEL_POINTOPOINT },
+                                               { "true", CONF_TUNNEL_POINTOPOINT },
+                                               { "yes", CONF_TUNNEL_POINTOPOINT },
+                                               { "false", CONF_TUNNEL_NO },
+                                               { "no", CONF_TUNNEL_NO },
+                                               END };
+const struct conf_name conf_names_permit_tunnel[] = { { "yes", CONF_TUNNEL_YES },
+                                                      { "no", CONF_TUNNEL_NO },
                                                       { "ethernet", CONF_TUNNEL_ETHERNET },
-                                                      { "point-to-point", CONF_TUNNEL_POINTOPOINT }, END };
-const struct conf_name conf_names_warn_weak_crypto[] = { { "yes", CONF_WEAK_CRYPTO_WARN }, { "no", CONF_WEAK_CRYPTO_SILENT },
-                                                         { "true", CONF_WEAK_CRYPTO_WARN }, { "false", CONF_WEAK_CRYPTO_SILENT },
-                                                         { "no-pq-kex", CONF_WEAK_CRYPTO_NO_PQ_KEX }, END };
+                                                      { "point-to-point", CONF_TUNNEL_POINTOPOINT },
+                                                      END };
+const struct conf_name conf_names_warn_weak_crypto[] = {
+    { "yes", CONF_WEAK_CRYPTO_WARN },     { "no", CONF_WEAK_CRYPTO_SILENT },           { "true", CONF_WEAK_CRYPTO_WARN },
+    { "false", CONF_WEAK_CRYPTO_SILENT }, { "no-pq-kex", CONF_WEAK_CRYPTO_NO_PQ_KEX }, END
+};
 const struct conf_name conf_names_yes_no_ask[] = { { "true", CONF_YES }, { "false", CONF_NO }, { "yes", CONF_YES },
-                                                   { "no", CONF_NO },   { "ask", CONF_ASK },  END };
+                                                   { "no", CONF_NO },    { "ask", CONF_ASK },  END };

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TIME_SECONDS_MAX = INT32_MAX };
+enum {
+    TIME_SECONDS_MAX = INT32_MAX
+};
 
 int conf_number(struct view text, long min, long max, long *ret)
 {
@@ -28,12 +30,18 @@ int conf_number(struct view text, long min, long max, long *ret)
 static int64_t unit_ms(uint8_t c)
 {
     switch (c | 0x20) {
-    case 's': return 1000;
-    case 'm': return 60 * 1000;
-    case 'h': return 3600 * 1000;
-    case 'd': return 86400 * 1000;
-    case 'w': return 7 * 86400 * 1000;
-    default: return 0;
+    case 's':
+        return 1000;
+    case 'm':
+        return 60 * 1000;
+    case 'h':
+        return 3600 * 1000;
+    case 'd':
+        return 86400 * 1000;
+    case 'w':
+        return 7 * 86400 * 1000;
+    default:
+        return 0;
     }
 }
 
@@ -49,7 +57,8 @@ int conf_time(struct view text, bool fraction, int64_t *ret_ms)
             if ((n = n * 10 + (text.p[i] - '0')) > TIME_SECONDS_MAX) return ERR_FORMAT;
         if (i == start) return ERR_FORMAT;
         if (fraction && i < text.len && text.p[i] == '.')
-            for (i++; i < text.len && text.p[i] >= '0' && text.p[i] <= '9'; i++, place /= 10) thousandths += (text.p[i] - '0') * place;
+            for (i++; i < text.len && text.p[i] >= '0' && text.p[i] <= '9'; i++, place /= 10)
+                thousandths += (text.p[i] - '0') * place;
         int64_t unit = 1000;
         if (i < text.len && (unit = unit_ms(text.p[i++])) == 0) return ERR_FORMAT;
         total += n * unit + thousandths * unit / 1000;
@@ -60,11 +69,12 @@ int conf_time(struct view text, bool fraction, int64_t *ret_ms)
 }
 
 /* The services a port may be named after; the services database would be I/O. */
-static const struct conf_name services[] = { { "ssh", 22 },    { "ftp", 21 },      { "telnet", 23 }, { "smtp", 25 },   { "domain", 53 },
-                                             { "http", 80 },   { "pop3", 110 },    { "imap2", 143 }, { "imap", 143 },  { "ldap", 389 },
-                                             { "https", 443 }, { "ldaps", 636 },   { "imaps", 993 }, { "pop3s", 995 }, { "socks", 1080 },
-                                             { "mysql", 3306 }, { "postgresql", 5432 }, { "x11", 6000 }, { "rsync", 873 }, { "nfs", 2049 },
-                                             { NULL, 0 } };
+static const struct conf_name services[] = {
+    { "ssh", 22 },    { "ftp", 21 },    { "telnet", 23 },  { "smtp", 25 },    { "domain", 53 },       { "http", 80 },
+    { "pop3", 110 },  { "imap2", 143 }, { "imap", 143 },   { "ldap", 389 },   { "https", 443 },       { "ldaps", 636 },
+    { "imaps", 993 }, { "pop3s", 995 }, { "socks", 1080 }, { "mysql", 3306 }, { "postgresql", 5432 }, { "x11", 6000 },
+    { "rsync", 873 }, { "nfs", 2049 },  { NULL, 0 }
+};
 
 int conf_port(struct view text, long min, int *ret)
 {

@@ -1,4 +1,5 @@
-/* What all options have in common, whichever program's: setting, defaults, copies, dumps, origins, transfer. Knows rows and types, no keyword. */
+/* What all options have in common, whichever program's: setting, defaults, copies, dumps, origins, transfer. Knows rows and types,
+ * no keyword. */
 #include "conf/conf_int.h"
 
 #include "base/rd.h"
@@ -6,13 +7,20 @@
 
 #include <stdlib.h>
 
-enum { VALUE_BYTES_MAX = 256, WORDS_FAST = 32, EXPORT_LINE_MAX = 1 << 20 };
+enum {
+    VALUE_BYTES_MAX = 256,
+    WORDS_FAST = 32,
+    EXPORT_LINE_MAX = 1 << 20
+};
 
 static struct conf_origin *origins(const struct conf_table *t, const void *o)
 {
     return (struct conf_origin *)(void *)((char *)(uintptr_t)o + t->origin_offset);
 }
-static struct strv *files(const struct conf_table *t, const void *o) { return (struct strv *)(void *)((char *)(uintptr_t)o + t->files_offset); }
+static struct strv *files(const struct conf_table *t, const void *o)
+{
+    return (struct strv *)(void *)((char *)(uintptr_t)o + t->files_offset);
+}
 
 struct conf_origin *conf_any_origin(struct conf_any a, unsigned idx) { return &origins(a.table, a.options)[idx]; }
 void *conf_any_field(struct conf_any a, unsigned idx) { return (char *)a.options + a.table->options[idx].offset; }
@@ -123,7 +131,8 @@ int conf_any_apply_record(struct conf_any a, const struct conf_image *img, const
 }
 
 /* One line of text, as of default_text, into a value. */
-static int parse_line(const struct conf_option *opt, struct conf_lex *lex, struct view line, struct conf_parse_ctx *ctx, void *value)
+static int parse_line(const struct conf_option *opt, struct conf_lex *lex, struct view line, struct conf_parse_ctx *ctx,
+                      void *value)
 {
     TRY(conf_lex_words(lex, line));
     struct conf_words words = { .v = lex->words, .n = lex->n, .raw = line };
@@ -211,9 +220,12 @@ int conf_any_origin_text(struct conf_any a, unsigned idx, struct buf *out)
     const struct strv *names = files(a.table, a.options);
     switch (o->source) {
     case CONF_UNSET:
-    case CONF_DEFAULT: return buf_put_str(out, "default");
-    case CONF_COMMAND_LINE: return buf_put_str(out, "command line");
-    default: return buf_printf(out, "%s line %u", o->file_idx < names->n ? names->v[o->file_idx] : "?", o->line);
+    case CONF_DEFAULT:
+        return buf_put_str(out, "default");
+    case CONF_COMMAND_LINE:
+        return buf_put_str(out, "command line");
+    default:
+        return buf_printf(out, "%s line %u", o->file_idx < names->n ? names->v[o->file_idx] : "?", o->line);
     }
 }
 
@@ -229,7 +241,8 @@ int conf_any_check(struct conf_any a, struct conf_diag *diag)
         if (!more) continue;
         TRY(conf_any_origin_text(a, (unsigned)i, &where));
         const char *text = buf_cstr(&where);
-        conf_diag_error(diag, "%s: %s: this version cannot do it yet (%s); remove the option", text ? text : "", opt->name, opt->lacks);
+        conf_diag_error(diag, "%s: %s: this version cannot do it yet (%s); remove the option", text ? text : "", opt->name,
+                        opt->lacks);
         result = ERR_UNSUPPORTED;
     }
     return result;
@@ -248,7 +261,8 @@ static int set_words(struct conf_any a, const struct conf_option *opt, const str
     return err;
 }
 
-int conf_any_set_value(struct conf_any a, unsigned idx, const char *value, const struct conf_algorithms *algs, struct conf_diag *diag)
+int conf_any_set_value(struct conf_any a, unsigned idx, const char *value, const struct conf_algorithms *algs,
+                       struct conf_diag *diag)
 {
     struct view word = view_str(value);
     struct conf_words words = { .v = &word, .n = 1, .raw = word };
@@ -312,7 +326,8 @@ int conf_any_dump_option(struct conf_any a, const struct conf_option *opt, struc
     return 0;
 }
 
-/* Transfer: for each option that is set: u32 index + 1, origin, number of lines and of words in each, words; then 0; then the files. */
+/* Transfer: for each option that is set: u32 index + 1, origin, number of lines and of words in each, words; then 0; then the
+ * files. */
 static int export_option(struct conf_any a, const struct conf_option *opt, struct wr *w)
 {
     const void *value = conf_any_field(a, opt->idx);

@@ -1,4 +1,5 @@
-/* Stage one: the bytes of a file, and of what it includes, into an image. Checks everything that does not depend on who connects where. */
+/* Stage one: the bytes of a file, and of what it includes, into an image. Checks everything that does not depend on who connects
+ * where. */
 #include "conf/conf_int.h"
 
 #include "base/pattern.h"
@@ -14,13 +15,13 @@ struct conf_include {
     struct conf_lex lex;
     struct buf out;
     struct conf_writer writer;
-    struct conf_where where;      /* the line being read */
-    struct conf_parse_ctx ctx;    /* too large to be cleared for each line */
+    struct conf_where where;   /* the line being read */
+    struct conf_parse_ctx ctx; /* too large to be cleared for each line */
     struct view match[2 * CONF_ARGS_MAX];
     char *ignore_unknown;
-    uint32_t block;               /* open Host or Match record of this file, 0: none */
+    uint32_t block; /* open Host or Match record of this file, 0: none */
     unsigned depth;
-    bool in_match;                /* sshd: this line, or the Include that led here, is in a Match block */
+    bool in_match; /* sshd: this line, or the Include that led here, is in a Match block */
 };
 
 int conf_keyword_resolve(const struct conf_index *x, const struct conf_table *t, struct view keyword, const char *ignore_unknown,
@@ -36,7 +37,9 @@ int conf_keyword_resolve(const struct conf_index *x, const struct conf_table *t,
     if (!word) {
         if (ignore_unknown && pattern_list_match_nocase(keyword, view_str(ignore_unknown)) == 1) return 0;
         const char *near = conf_nearest(t, keyword);
-        conf_diag_error(where->diag, near ? "%s: line %u: Bad configuration option: %s (did you mean %s?)" : "%s: line %u: Bad configuration option: %s",
+        conf_diag_error(where->diag,
+                        near ? "%s: line %u: Bad configuration option: %s (did you mean %s?)"
+                             : "%s: line %u: Bad configuration option: %s",
                         where->file, where->line, conf_shown(where->program == CONF_SSHD, keyword, shown), near);
         return ERR_FORMAT;
     }
@@ -46,8 +49,8 @@ int conf_keyword_resolve(const struct conf_index *x, const struct conf_table *t,
         bool is_server = where->program == CONF_SSHD;
         conf_shown(is_server, keyword, shown);
         const char *kind = word->kind == CONF_WORD_DEPRECATED ? "Deprecated" : "Unsupported";
-        conf_diag_warn(where->diag, is_server ? "%s line %u: %s option %s%s%s" : "%s line %u: %s option \"%s\"%s%s", where->file, where->line, kind,
-                       shown, word->advice ? "; use " : "", word->advice ? word->advice : "");
+        conf_diag_warn(where->diag, is_server ? "%s line %u: %s option %s%s%s" : "%s line %u: %s option \"%s\"%s%s", where->file,
+                       where->line, kind, shown, word->advice ? "; use " : "", word->advice ? word->advice : "");
     }
     return 0;
 }
@@ -126,7 +129,8 @@ static void note_ignore_unknown(struct conf_include *p, const struct conf_option
     p->ignore_unknown = view_dup_str(patterns); /* without memory the next unknown keyword is an error, which is the safe side */
 }
 
-static int parse_option(struct conf_include *p, const struct conf_option *opt, const struct conf_words *words, struct conf_parse_ctx *ctx)
+static int parse_option(struct conf_include *p, const struct conf_option *opt, const struct conf_words *words,
+                        struct conf_parse_ctx *ctx)
 {
     uint32_t off;
     char shown[CONF_KEYWORD_MAX];
@@ -145,7 +149,8 @@ static int parse_option(struct conf_include *p, const struct conf_option *opt, c
     return put_record(p, opt->idx, words->v, words->n, &off);
 }
 
-static int parse_block_word(struct conf_include *p, const struct conf_word *word, const struct conf_words *words, struct conf_parse_ctx *ctx)
+static int parse_block_word(struct conf_include *p, const struct conf_word *word, const struct conf_words *words,
+                            struct conf_parse_ctx *ctx)
 {
     static int (*const handlers[])(struct conf_include *, const struct conf_words *, struct conf_parse_ctx *) = {
         [CONF_WORD_HOST] = parse_host, [CONF_WORD_MATCH] = parse_match, [CONF_WORD_INCLUDE] = parse_include

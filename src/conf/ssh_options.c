@@ -39,12 +39,16 @@ static struct conf_any any_of(const struct ssh_options *o) { return (struct conf
 void ssh_options_init(struct ssh_options *o) { conf_any_init(any_of(o)); }
 void ssh_options_done(struct ssh_options *o) { conf_any_done(any_of(o)); }
 int ssh_options_copy(struct ssh_options *ret, const struct ssh_options *from) { return conf_any_copy(any_of(ret), from); }
-int ssh_options_origin(const struct ssh_options *o, enum ssh_opt opt, struct buf *out) { return conf_any_origin_text(any_of(o), opt, out); }
+int ssh_options_origin(const struct ssh_options *o, enum ssh_opt opt, struct buf *out)
+{
+    return conf_any_origin_text(any_of(o), opt, out);
+}
 
 /* ProxyJump and ProxyCommand are two ways of saying the same: the one that came later is dropped. */
 static void drop_proxy_rival(struct ssh_options *o, bool had_command, bool had_jump)
 {
-    bool command = o->origin[SSH_OPT_proxy_command].source > CONF_DEFAULT, jump = o->origin[SSH_OPT_proxy_jump].source > CONF_DEFAULT;
+    bool command = o->origin[SSH_OPT_proxy_command].source > CONF_DEFAULT,
+         jump = o->origin[SSH_OPT_proxy_jump].source > CONF_DEFAULT;
     if (!command || !jump || (had_command && had_jump)) return;
     char **loser = had_command ? &o->proxy_jump : &o->proxy_command;
     freep(loser);
@@ -130,23 +134,48 @@ static int criterion_matches(const struct ssh_options *o, struct ssh_conf_ctx *c
     int answer = 0;
     const char *text = (const char *)value.p; /* the image has a NUL behind each argument */
     switch (criterion) {
-    case CONF_CRIT_ALL: *ret = true; return 0;
-    case CONF_CRIT_CANONICAL: *ret = ctx->is_canonical; return 0;
-    case CONF_CRIT_FINAL: *ret = ctx->is_final; return 0;
+    case CONF_CRIT_ALL:
+        *ret = true;
+        return 0;
+    case CONF_CRIT_CANONICAL:
+        *ret = ctx->is_canonical;
+        return 0;
+    case CONF_CRIT_FINAL:
+        *ret = ctx->is_final;
+        return 0;
     case CONF_CRIT_HOST:
         current_host(o, ctx, host, sizeof(host));
         *ret = pattern_list_match_nocase(view_str(host), value) == 1;
         return 0;
-    case CONF_CRIT_ORIGINAL_HOST: *ret = pattern_list_match_nocase(view_str(ctx->original_host), value) == 1; return 0;
-    case CONF_CRIT_USER: *ret = list_matches(o->user ? o->user : ctx->user ? ctx->user : ctx->local_user, value); return 0;
-    case CONF_CRIT_LOCAL_USER: *ret = list_matches(ctx->local_user, value); return 0;
-    case CONF_CRIT_VERSION: *ret = list_matches(ctx->version, value); return 0;
-    case CONF_CRIT_TAGGED: *ret = text_or_absence(o->tag, value); return 0;
-    case CONF_CRIT_COMMAND: *ret = text_or_absence(o->remote_command ? o->remote_command : ctx->command, value); return 0;
-    case CONF_CRIT_SESSION_TYPE: *ret = list_matches(session_type_name(o, ctx), value); return 0;
-    case CONF_CRIT_EXEC: answer = ctx->exec ? ctx->exec(ctx->arg, text, o) : 0; break;
-    case CONF_CRIT_LOCAL_NETWORK: answer = ctx->local_network ? ctx->local_network(ctx->arg, text) : 0; break;
-    default: return ERR_FORMAT;
+    case CONF_CRIT_ORIGINAL_HOST:
+        *ret = pattern_list_match_nocase(view_str(ctx->original_host), value) == 1;
+        return 0;
+    case CONF_CRIT_USER:
+        *ret = list_matches(o->user ? o->user : ctx->user ? ctx->user : ctx->local_user, value);
+        return 0;
+    case CONF_CRIT_LOCAL_USER:
+        *ret = list_matches(ctx->local_user, value);
+        return 0;
+    case CONF_CRIT_VERSION:
+        *ret = list_matches(ctx->version, value);
+        return 0;
+    case CONF_CRIT_TAGGED:
+        *ret = text_or_absence(o->tag, value);
+        return 0;
+    case CONF_CRIT_COMMAND:
+        *ret = text_or_absence(o->remote_command ? o->remote_command : ctx->command, value);
+        return 0;
+    case CONF_CRIT_SESSION_TYPE:
+        *ret = list_matches(session_type_name(o, ctx), value);
+        return 0;
+    case CONF_CRIT_EXEC:
+        answer = ctx->exec ? ctx->exec(ctx->arg, text, o) : 0;
+        break;
+    case CONF_CRIT_LOCAL_NETWORK:
+        answer = ctx->local_network ? ctx->local_network(ctx->arg, text) : 0;
+        break;
+    default:
+        return ERR_FORMAT;
     }
     *ret = answer > 0;
     return MIN(answer, 0);

@@ -34,15 +34,15 @@ struct ssh_options {
     struct strv origin_files;
 };
 
-/* What Host and Match are compared with. Strings are borrowed; NULL where not known. Criteria that read options (host after Hostname, user,
- * tagged, command, sessiontype) look at the options evaluated so far first and here second. */
+/* What Host and Match are compared with. Strings are borrowed; NULL where not known. Criteria that read options (host after
+ * Hostname, user, tagged, command, sessiontype) look at the options evaluated so far first and here second. */
 struct ssh_conf_ctx {
-    const char *original_host;  /* as typed: Host, Match originalhost, and %h in Hostname */
-    const char *host;           /* after canonicalisation, or NULL: original_host */
-    const char *user;           /* given with the host name, or NULL */
+    const char *original_host; /* as typed: Host, Match originalhost, and %h in Hostname */
+    const char *host;          /* after canonicalisation, or NULL: original_host */
+    const char *user;          /* given with the host name, or NULL */
     const char *local_user;
-    const char *command;        /* joined command line of the remote command, "" for a shell, or NULL */
-    const char *version;        /* our version for Match version, "Nacre_..." */
+    const char *command;         /* joined command line of the remote command, "" for a shell, or NULL */
+    const char *version;         /* our version for Match version, "Nacre_..." */
     bool is_canonical, is_final; /* which passes are running: Match canonical, final */
     /* Match exec: the command with tokens not yet expanded. 1 it ran with status 0, 0 not, negative error. NULL: never matches. */
     int (*exec)(void *arg, const char *command, const struct ssh_options *so_far);
@@ -59,13 +59,15 @@ int ssh_options_copy(struct ssh_options *ret, const struct ssh_options *from) MU
 
 /* One setting from the command line: "Keyword=value", "Keyword value", any quoting the file knows. ERR_FORMAT with a line in diag
  * ("command line: line 0: Bad configuration option: foo"). */
-int ssh_options_set(struct ssh_options *o, const char *setting, const struct conf_algorithms *algs, struct conf_diag *diag) MUST_USE;
+int ssh_options_set(struct ssh_options *o, const char *setting, const struct conf_algorithms *algs, struct conf_diag *diag)
+    MUST_USE;
 /* The same from a flag, with the value as one word: no quoting rules. */
 int ssh_options_set_value(struct ssh_options *o, enum ssh_opt opt, const char *value, const struct conf_algorithms *algs,
                           struct conf_diag *diag) MUST_USE;
 
 /* ERR_NOMEM, ERR_LIMIT or what a callback gave. */
-int ssh_options_eval(struct ssh_options *o, const struct conf_image *img, struct ssh_conf_ctx *ctx, struct conf_diag *diag) MUST_USE;
+int ssh_options_eval(struct ssh_options *o, const struct conf_image *img, struct ssh_conf_ctx *ctx, struct conf_diag *diag)
+    MUST_USE;
 /* Gives each option not yet set its default (and algorithm lists their expansion). Paths keep their ~ and tokens. */
 int ssh_options_fill_defaults(struct ssh_options *o, const struct conf_algorithms *algs) MUST_USE;
 /* ERR_UNSUPPORTED with one line in diag for each option whose value asks for a feature this build does not have. */
@@ -73,6 +75,9 @@ int ssh_options_check(const struct ssh_options *o, struct conf_diag *diag) MUST_
 /* -G: one line "keyword value" for each, without the "host" line, which is the caller's. */
 int ssh_options_dump(const struct ssh_options *o, struct buf *out) MUST_USE;
 
-static inline bool ssh_options_is_set(const struct ssh_options *o, enum ssh_opt opt) { return o->origin[opt].source > CONF_DEFAULT; }
+static inline bool ssh_options_is_set(const struct ssh_options *o, enum ssh_opt opt)
+{
+    return o->origin[opt].source > CONF_DEFAULT;
+}
 /* "default", "command line" or "FILE line N". Appends. */
 int ssh_options_origin(const struct ssh_options *o, enum ssh_opt opt, struct buf *out) MUST_USE;

@@ -33,7 +33,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CLEANUP(conf_image_done) struct conf_image img = CONF_IMAGE_INIT;
     CLEANUP(buf_done) struct buf out = BUF_INIT(1 << 24);
-    const struct sshd_conf_ctx ctx = { .user = "me", .host = "host.example", .address = "10.1.2.3", .local_address = "::1", .local_port = 22 };
+    const struct sshd_conf_ctx ctx = {
+        .user = "me", .host = "host.example", .address = "10.1.2.3", .local_address = "::1", .local_port = 22
+    };
     struct conf_diag diag = CONF_DIAG_INIT;
     struct sshd_options o;
     if (fuzz_parse(CONF_SSHD, data, size, &img) < 0) return 0;

@@ -37,14 +37,20 @@ const struct conf_table conf_sshd_table = { CONF_SSHD,
                                             sizeof(struct sshd_options),
                                             ignore_unknown };
 
-const struct conf_table *conf_table_of(enum conf_program program) { return program == CONF_SSH ? &conf_ssh_table : &conf_sshd_table; }
+const struct conf_table *conf_table_of(enum conf_program program)
+{
+    return program == CONF_SSH ? &conf_ssh_table : &conf_sshd_table;
+}
 
 static struct conf_any any_of(const struct sshd_options *o) { return (struct conf_any){ &conf_sshd_table, (void *)(uintptr_t)o }; }
 
 void sshd_options_init(struct sshd_options *o) { conf_any_init(any_of(o)); }
 void sshd_options_done(struct sshd_options *o) { conf_any_done(any_of(o)); }
 int sshd_options_copy(struct sshd_options *ret, const struct sshd_options *from) { return conf_any_copy(any_of(ret), from); }
-int sshd_options_origin(const struct sshd_options *o, enum sshd_opt opt, struct buf *out) { return conf_any_origin_text(any_of(o), opt, out); }
+int sshd_options_origin(const struct sshd_options *o, enum sshd_opt opt, struct buf *out)
+{
+    return conf_any_origin_text(any_of(o), opt, out);
+}
 int sshd_options_set(struct sshd_options *o, const char *setting, const struct conf_algorithms *algs, struct conf_diag *diag)
 {
     return conf_any_set(any_of(o), setting, algs, diag);
@@ -75,17 +81,35 @@ static int criterion_matches(const struct sshd_conf_ctx *ctx, char criterion, st
     const char *text = (const char *)value.p; /* the image has a NUL behind each argument */
     *ret = false;
     switch (criterion) {
-    case CONF_CRIT_ALL: *ret = true; return 0;
-    case CONF_CRIT_INVALID_USER: *ret = ctx->invalid_user; return 0;
-    case CONF_CRIT_USER: *ret = list_matches(ctx->user, value); return 0;
-    case CONF_CRIT_GROUP: return ctx->user && ctx->in_group ? ctx->in_group(ctx->arg, ctx->user, text, ret) : 0;
-    case CONF_CRIT_HOST: *ret = ctx->host && pattern_list_match_nocase(view_str(ctx->host), value) == 1; return 0;
-    case CONF_CRIT_ADDRESS: return address_matches(ctx->address, value, ret);
-    case CONF_CRIT_LOCAL_ADDRESS: return address_matches(ctx->local_address, value, ret);
-    case CONF_CRIT_LOCAL_PORT: *ret = conf_number(value, 0, 65535, &port) == 0 && port == ctx->local_port; return 0;
-    case CONF_CRIT_RDOMAIN: *ret = list_matches(ctx->rdomain, value); return 0;
-    case CONF_CRIT_VERSION: *ret = list_matches(ctx->version, value); return 0;
-    default: return ERR_FORMAT;
+    case CONF_CRIT_ALL:
+        *ret = true;
+        return 0;
+    case CONF_CRIT_INVALID_USER:
+        *ret = ctx->invalid_user;
+        return 0;
+    case CONF_CRIT_USER:
+        *ret = list_matches(ctx->user, value);
+        return 0;
+    case CONF_CRIT_GROUP:
+        return ctx->user && ctx->in_group ? ctx->in_group(ctx->arg, ctx->user, text, ret) : 0;
+    case CONF_CRIT_HOST:
+        *ret = ctx->host && pattern_list_match_nocase(view_str(ctx->host), value) == 1;
+        return 0;
+    case CONF_CRIT_ADDRESS:
+        return address_matches(ctx->address, value, ret);
+    case CONF_CRIT_LOCAL_ADDRESS:
+        return address_matches(ctx->local_address, value, ret);
+    case CONF_CRIT_LOCAL_PORT:
+        *ret = conf_number(value, 0, 65535, &port) == 0 && port == ctx->local_port;
+        return 0;
+    case CONF_CRIT_RDOMAIN:
+        *ret = list_matches(ctx->rdomain, value);
+        return 0;
+    case CONF_CRIT_VERSION:
+        *ret = list_matches(ctx->version, value);
+        return 0;
+    default:
+        return ERR_FORMAT;
     }
 }
 
@@ -139,11 +163,15 @@ int sshd_options_eval(struct sshd_options *o, const struct conf_image *img, cons
     return walk(o, img, NULL, diag);
 }
 
-int sshd_options_fill_defaults(struct sshd_options *o, const struct conf_algorithms *algs) { return conf_any_fill_defaults(any_of(o), algs); }
+int sshd_options_fill_defaults(struct sshd_options *o, const struct conf_algorithms *algs)
+{
+    return conf_any_fill_defaults(any_of(o), algs);
+}
 
 /* ---- checks ---- */
 
-static int check_pair(const struct sshd_options *o, enum sshd_opt opt, const char *value, const char *needed, struct conf_diag *diag)
+static int check_pair(const struct sshd_options *o, enum sshd_opt opt, const char *value, const char *needed,
+                      struct conf_diag *diag)
 {
     if (o->origin[opt].source <= CONF_DEFAULT || !value || needed) return 0;
     conf_diag_error(diag, "%s set without %sUser", options[opt].name, options[opt].name);
@@ -153,8 +181,8 @@ static int check_pair(const struct sshd_options *o, enum sshd_opt opt, const cha
 int sshd_options_check(const struct sshd_options *o, struct conf_diag *diag)
 {
     int err = check_pair(o, SSHD_OPT_authorized_keys_command, o->authorized_keys_command, o->authorized_keys_command_user, diag);
-    int err2 =
-        check_pair(o, SSHD_OPT_authorized_principals_command, o->authorized_principals_command, o->authorized_principals_command_user, diag);
+    int err2 = check_pair(o, SSHD_OPT_authorized_principals_command, o->authorized_principals_command,
+                          o->authorized_principals_command_user, diag);
     int err3 = conf_any_check(any_of(o), diag);
     return err3 < 0 ? err3 : MIN(err, err2);
 }

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ENV_NAME_MAX = 256 };
+enum {
+    ENV_NAME_MAX = 256
+};
 
 static int put_token(const struct conf_expand *x, char name, struct buf *out, char *ret_message, size_t cap)
 {

@@ -1,11 +1,14 @@
-/* Tokens (%h, %p, ...) and environment variables (${NAME}) in option values. Which tokens a keyword knows is the table the caller hands in. */
+/* Tokens (%h, %p, ...) and environment variables (${NAME}) in option values. Which tokens a keyword knows is the table the caller
+ * hands in. */
 #pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/view.h"
 
-enum { CONF_EXPANDED_BYTES_MAX = 1 << 20 };
+enum {
+    CONF_EXPANDED_BYTES_MAX = 1 << 20
+};
 
 struct conf_token {
     char name;         /* 'h' for %h; '%' is always known */
@@ -19,8 +22,8 @@ struct conf_expand {
     void *arg;
 };
 
-/* Appends the expansion. ERR_FORMAT for an unknown token, a % at the end, an unset variable or a missing }; ret_message (cap > 0) then says
- * which. out is unchanged on failure. */
+/* Appends the expansion. ERR_FORMAT for an unknown token, a % at the end, an unset variable or a missing }; ret_message (cap > 0)
+ * then says which. out is unchanged on failure. */
 int conf_expand(const struct conf_expand *x, const char *text, struct buf *out, char *ret_message, size_t message_cap) MUST_USE;
 /* To a string, owned by the caller. */
 int conf_expand_str(const struct conf_expand *x, const char *text, char **ret, char *ret_message, size_t message_cap) MUST_USE;

@@ -34,7 +34,8 @@ static void allowed_names(const struct conf_name *names, char *ret, size_t cap)
     }
 }
 
-static int complain_names(struct conf_parse_ctx *ctx, const char *what, char quote, struct view word, const char *end, const struct conf_name *names)
+static int complain_names(struct conf_parse_ctx *ctx, const char *what, char quote, struct view word, const char *end,
+                          const struct conf_name *names)
 {
     char allowed[256];
     allowed_names(names, allowed, sizeof(allowed));
@@ -45,9 +46,11 @@ static int enum_parse(const struct conf_option *opt, const struct conf_words *wo
 {
     const struct conf_name *name = find_name(opt->names, first(words));
     if (name) return store(value, name->value);
-    if (opt->names == conf_names_syslog_facility) return complain_names(ctx, "unsupported log facility", '\'', first(words), ".", opt->names);
+    if (opt->names == conf_names_syslog_facility)
+        return complain_names(ctx, "unsupported log facility", '\'', first(words), ".", opt->names);
     if (opt->names == conf_names_permit_tunnel)
-        return conf_complain(ctx, "bad PermitTunnel argument %.*s. Allowed: yes, no, ethernet, point-to-point", VIEW_ARG(first(words)));
+        return conf_complain(ctx, "bad PermitTunnel argument %.*s. Allowed: yes, no, ethernet, point-to-point",
+                             VIEW_ARG(first(words)));
     return complain_names(ctx, "unsupported option", '"', first(words), ".", opt->names);
 }
 
@@ -78,7 +81,8 @@ static int bool_print(const struct conf_option *opt UNUSED, const void *value, s
 }
 
 /* As syslog and OpenSSH name them: DEBUG1 prints as DEBUG. */
-static int log_level_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int log_level_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                           void *value)
 {
     char name[16];
     struct view word = first(words);
@@ -91,13 +95,14 @@ static int log_level_parse(const struct conf_option *opt UNUSED, const struct co
         level = log_level_from_name(name);
     }
     if (level >= 0) return store(value, level);
-    return conf_complain(ctx, "unsupported log level '%.*s'. Allowed: QUIET, FATAL, ERROR, INFO, VERBOSE, DEBUG, DEBUG1, DEBUG2, DEBUG3",
+    return conf_complain(ctx,
+                         "unsupported log level '%.*s'. Allowed: QUIET, FATAL, ERROR, INFO, VERBOSE, DEBUG, DEBUG1, DEBUG2, DEBUG3",
                          VIEW_ARG(word));
 }
 
 static int log_level_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx UNUSED, struct strv *ret_words)
 {
-    enum log_level level = (enum log_level)*(const int *)value;
+    enum log_level level = (enum log_level) * (const int *)value;
     return strv_add(ret_words, view_str(level == LOG_LEVEL_DEBUG1 ? "DEBUG" : log_level_name(level)));
 }
 
@@ -117,7 +122,8 @@ static int int_parse(const struct conf_option *opt, const struct conf_words *wor
     if (err == 0) return store(value, (int)n);
     conf_shown(true, ctx->is_server ? ctx->keyword : VIEW_EMPTY, shown);
     const char *what = err == ERR_FORMAT ? "invalid" : is_below(first(words), opt->min) ? "too small" : "too large";
-    return conf_complain(ctx, "%s%sinteger value %s. Allowed: whole numbers from %ld", shown, ctx->is_server ? " " : "", what, opt->min);
+    return conf_complain(ctx, "%s%sinteger value %s. Allowed: whole numbers from %ld", shown, ctx->is_server ? " " : "", what,
+                         opt->min);
 }
 
 static int int_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx UNUSED, struct strv *ret_words)
@@ -159,7 +165,8 @@ static int time_none_parse(const struct conf_option *opt, const struct conf_word
     return store(value, seconds < opt->min ? CONF_TIME_NONE : seconds);
 }
 
-static int octal_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int octal_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                       void *value)
 {
     struct view w = first(words);
     int n = 0;
@@ -169,8 +176,8 @@ static int octal_parse(const struct conf_option *opt UNUSED, const struct conf_w
         n = n * 8 + (w.p[i] - '0');
     }
     if (good && n <= 0777) return store(value, n);
-    return ctx->is_server ? conf_complain(ctx, "Invalid StreamLocalBindMask. Allowed: octal, up to 0777") :
-                            conf_complain(ctx, "Bad mask. Allowed: octal, up to 0777");
+    return ctx->is_server ? conf_complain(ctx, "Invalid StreamLocalBindMask. Allowed: octal, up to 0777")
+                          : conf_complain(ctx, "Bad mask. Allowed: octal, up to 0777");
 }
 
 static int octal_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx UNUSED, struct strv *ret_words)
@@ -178,7 +185,8 @@ static int octal_print(const struct conf_option *opt UNUSED, const void *value, 
     return conf_strv_printf(ret_words, "0%o", (unsigned)*(const int *)value);
 }
 
-static int escape_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int escape_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                        void *value)
 {
     struct view w = first(words);
     if (view_eq_str(w, "none")) return store(value, CONF_ESCAPE_NONE);
@@ -221,8 +229,10 @@ static int flags_print(const struct conf_option *opt, const void *value, size_t 
     return 0;
 }
 
-#define INT_TYPE(word, parse_fn, print_fn) \
-    const struct conf_type conf_type_##word = { .name = #word, .size = sizeof(int), .max_words = 1, .parse = parse_fn, .print = print_fn }
+#define INT_TYPE(word, parse_fn, print_fn)                                                       \
+    const struct conf_type conf_type_##word = {                                                  \
+        .name = #word, .size = sizeof(int), .max_words = 1, .parse = parse_fn, .print = print_fn \
+    }
 
 INT_TYPE(BOOL, bool_parse, bool_print);
 INT_TYPE(INT, int_parse, int_print);

@@ -60,14 +60,16 @@ static bool split_listen(struct view word, struct view *ret_host, struct view *r
     return ret_host->len != 0;
 }
 
-static int listen_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int listen_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                        void *value)
 {
     struct view host, port;
     struct conf_listens *list = value;
     int port_number = 0;
     void *element;
     if ((words->n != 1 && words->n != 3) || (words->n == 3 && !conf_name_eq(words->v[1], "rdomain")) || words->v[0].len == 0)
-        return conf_complain(ctx, "bad ListenAddress syntax. Allowed: host, host:port, [address]:port, with \"rdomain NAME\" or without");
+        return conf_complain(
+            ctx, "bad ListenAddress syntax. Allowed: host, host:port, [address]:port, with \"rdomain NAME\" or without");
     if (!split_listen(words->v[0], &host, &port)) return conf_complain(ctx, "bad address \"%.*s\"", VIEW_ARG(words->v[0]));
     if (port.len && conf_port(port, 1, &port_number) < 0) return conf_complain(ctx, "bad port number. Allowed: 1 to 65535");
     if (words->n == 3 && words->v[2].len == 0) return conf_complain(ctx, "bad routing domain");
@@ -81,7 +83,10 @@ static int listen_parse(const struct conf_option *opt UNUSED, const struct conf_
     return 0;
 }
 
-static size_t listen_n_lines(const struct conf_option *opt UNUSED, const void *value) { return ((const struct conf_listens *)value)->n; }
+static size_t listen_n_lines(const struct conf_option *opt UNUSED, const void *value)
+{
+    return ((const struct conf_listens *)value)->n;
+}
 
 static int listen_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx, struct strv *ret_words)
 {
@@ -102,7 +107,8 @@ static bool listen_equal(const void *a, const void *b)
     const struct conf_listens *x = a, *y = b;
     if (x->n != y->n) return false;
     for (size_t i = 0; i < x->n; i++)
-        if (x->v[i].port != y->v[i].port || !same_text(x->v[i].host, y->v[i].host) || !same_text(x->v[i].rdomain, y->v[i].rdomain)) return false;
+        if (x->v[i].port != y->v[i].port || !same_text(x->v[i].host, y->v[i].host) || !same_text(x->v[i].rdomain, y->v[i].rdomain))
+            return false;
     return true;
 }
 
@@ -128,7 +134,8 @@ static bool split_timeout(struct view word, struct view *ret_type, int64_t *ret_
     return conf_name_eq(time, "none") || conf_time(time, false, ret_ms) == 0;
 }
 
-static int timeouts_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int timeouts_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                          void *value)
 {
     struct conf_channel_timeouts *list = value;
     for (size_t i = 0; i < words->n; i++) {
@@ -140,7 +147,8 @@ static int timeouts_parse(const struct conf_option *opt UNUSED, const struct con
             return conf_complain(ctx, "keyword %s \"none\" argument must appear alone.", opt->name);
         }
         if (!split_timeout(words->v[i], &type, &span))
-            return conf_complain(ctx, "invalid channel timeout %.*s; allowed: type=time such as session=5m, or none", VIEW_ARG(words->v[i]));
+            return conf_complain(ctx, "invalid channel timeout %.*s; allowed: type=time such as session=5m, or none",
+                                 VIEW_ARG(words->v[i]));
         if (!list) continue;
         TRY(grow((void **)&list->v, list->n, sizeof(*list->v), &element));
         struct conf_channel_timeout *t = element;
@@ -193,7 +201,8 @@ static int find_subsystem(const struct conf_subsystems *list, struct view name)
 }
 
 /* The first definition of a name counts; a second one is no error, as with every other keyword. */
-static int subsystems_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int subsystems_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                            void *value)
 {
     struct conf_subsystems *list = value;
     struct view name, command;
@@ -213,7 +222,10 @@ static int subsystems_parse(const struct conf_option *opt UNUSED, const struct c
     return s->name && s->command ? 0 : ERR_NOMEM;
 }
 
-static size_t subsystems_n_lines(const struct conf_option *opt UNUSED, const void *value) { return ((const struct conf_subsystems *)value)->n; }
+static size_t subsystems_n_lines(const struct conf_option *opt UNUSED, const void *value)
+{
+    return ((const struct conf_subsystems *)value)->n;
+}
 
 static int subsystems_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx, struct strv *ret_words)
 {
@@ -266,14 +278,21 @@ static int subsystems_copy(void *ret_value, const void *from) { return copy_by_w
 
 /* ---- PerSourcePenalties ---- */
 
-enum { PENALTY_TIME, PENALTY_COUNT, PENALTY_OVERFLOW };
+enum {
+    PENALTY_TIME,
+    PENALTY_COUNT,
+    PENALTY_OVERFLOW
+};
 static const struct {
     const char *name;
     int kind;
     size_t offset;
     int64_t standard;
 } penalty_fields[] = {
-#define TIME_FIELD(name, field, seconds) { name, PENALTY_TIME, offsetof(struct conf_penalties, field), (seconds) * 1000LL }
+#define TIME_FIELD(name, field, seconds)                                             \
+    {                                                                                \
+        name, PENALTY_TIME, offsetof(struct conf_penalties, field), (seconds)*1000LL \
+    }
     TIME_FIELD("crash", crash_ms, 90),
     TIME_FIELD("authfail", authfail_ms, 5),
     TIME_FIELD("invaliduser", invaliduser_ms, 5),
@@ -293,9 +312,14 @@ static void penalty_store(struct conf_penalties *p, size_t i, int64_t n)
 {
     char *field = (char *)p + penalty_fields[i].offset;
     switch (penalty_fields[i].kind) {
-    case PENALTY_TIME: *(int64_t *)(void *)field = n; break;
-    case PENALTY_COUNT: *(int *)(void *)field = (int)n; break;
-    default: *(bool *)(void *)field = n != 0;
+    case PENALTY_TIME:
+        *(int64_t *)(void *)field = n;
+        break;
+    case PENALTY_COUNT:
+        *(int *)(void *)field = (int)n;
+        break;
+    default:
+        *(bool *)(void *)field = n != 0;
     }
 }
 
@@ -303,7 +327,8 @@ static bool penalty_value(int kind, struct view text, int64_t *ret)
 {
     long n;
     switch (kind) {
-    case PENALTY_TIME: return conf_time(text, true, ret) == 0;
+    case PENALTY_TIME:
+        return conf_time(text, true, ret) == 0;
     case PENALTY_COUNT:
         if (conf_number(text, 1, INT_MAX, &n) < 0) return false;
         *ret = n;
@@ -325,12 +350,15 @@ static int penalty_word(struct conf_penalties *p, struct view word, struct conf_
         penalty_store(p, i, n);
         return 0;
     }
-    return conf_complain(ctx, "invalid penalty \"%.*s\"; allowed: yes, no, and NAME:TIME with crash, authfail, invaliduser, refuseconnection, noauth, "
-                              "grace-exceeded, max, min; max-sources4:N, max-sources6:N, overflow:permissive, overflow:deny-all, overflow6:...",
-                         VIEW_ARG(word));
+    return conf_complain(
+        ctx,
+        "invalid penalty \"%.*s\"; allowed: yes, no, and NAME:TIME with crash, authfail, invaliduser, refuseconnection, noauth, "
+        "grace-exceeded, max, min; max-sources4:N, max-sources6:N, overflow:permissive, overflow:deny-all, overflow6:...",
+        VIEW_ARG(word));
 }
 
-static int penalties_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int penalties_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                           void *value)
 {
     struct conf_penalties p;
     memset(&p, 0, sizeof(p));
@@ -360,20 +388,30 @@ static int penalties_print(const struct conf_option *opt UNUSED, const void *val
                 snprintf(text, sizeof(text), "%lld", (long long)(span / 1000));
             break;
         }
-        case PENALTY_COUNT: snprintf(text, sizeof(text), "%d", *(const int *)(const void *)field); break;
-        default: snprintf(text, sizeof(text), "%s", *(const bool *)(const void *)field ? "deny-all" : "permissive");
+        case PENALTY_COUNT:
+            snprintf(text, sizeof(text), "%d", *(const int *)(const void *)field);
+            break;
+        default:
+            snprintf(text, sizeof(text), "%s", *(const bool *)(const void *)field ? "deny-all" : "permissive");
         }
         TRY(conf_strv_printf(ret_words, "%s:%s", penalty_fields[i].name, text));
     }
     return 0;
 }
 
-#define LIST_TYPE(word, stem, ...)                                                                                                                  \
-    const struct conf_type conf_type_##word = { .name = #word,            .size = sizeof(CONF_C_##word), .parse = stem##_parse, .n_lines = stem##_n_lines, \
-                                                .print = stem##_print,    .equal = stem##_equal,         .copy = stem##_copy,   .done = stem##_done,       \
+#define LIST_TYPE(word, stem, ...)                                             \
+    const struct conf_type conf_type_##word = { .name = #word,                 \
+                                                .size = sizeof(CONF_C_##word), \
+                                                .parse = stem##_parse,         \
+                                                .n_lines = stem##_n_lines,     \
+                                                .print = stem##_print,         \
+                                                .equal = stem##_equal,         \
+                                                .copy = stem##_copy,           \
+                                                .done = stem##_done,           \
                                                 ##__VA_ARGS__ }
 LIST_TYPE(LISTEN, listen);
 LIST_TYPE(CHANNEL_TIMEOUTS, timeouts);
 LIST_TYPE(SUBSYSTEMS, subsystems, .wants_raw = true);
-const struct conf_type conf_type_PENALTIES = { .name = "PENALTIES", .size = sizeof(struct conf_penalties), .parse = penalties_parse,
-                                               .print = penalties_print };
+const struct conf_type conf_type_PENALTIES = {
+    .name = "PENALTIES", .size = sizeof(struct conf_penalties), .parse = penalties_parse, .print = penalties_print
+};

@@ -18,7 +18,9 @@ static int complain_extra(struct conf_parse_ctx *ctx) { return conf_complain(ctx
 
 /* ---- RekeyLimit ---- */
 
-enum { REKEY_BYTES_MIN = 16 };
+enum {
+    REKEY_BYTES_MIN = 16
+};
 
 static int parse_size(struct view text, uint64_t *ret)
 {
@@ -26,11 +28,20 @@ static int parse_size(struct view text, uint64_t *ret)
     long n;
     if (text.len == 0) return ERR_FORMAT;
     switch (text.p[text.len - 1] | 0x20) {
-    case 'k': shift = 10; break;
-    case 'm': shift = 20; break;
-    case 'g': shift = 30; break;
-    case 't': shift = 40; break;
-    default: break;
+    case 'k':
+        shift = 10;
+        break;
+    case 'm':
+        shift = 20;
+        break;
+    case 'g':
+        shift = 30;
+        break;
+    case 't':
+        shift = 40;
+        break;
+    default:
+        break;
     }
     if (shift) text.len--;
     TRY(conf_number(text, 0, LONG_MAX >> shift, &n));
@@ -38,13 +49,15 @@ static int parse_size(struct view text, uint64_t *ret)
     return 0;
 }
 
-static int rekey_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int rekey_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                       void *value)
 {
     struct conf_rekey r = { 0 };
     int64_t span = 0;
     if (words->n > 2) return complain_extra(ctx);
     if (!conf_name_eq(words->v[0], "default") && parse_size(words->v[0], &r.bytes) < 0)
-        return conf_complain(ctx, "Bad number '%.*s': Invalid argument. Allowed: bytes, with K, M or G, or default", VIEW_ARG(words->v[0]));
+        return conf_complain(ctx, "Bad number '%.*s': Invalid argument. Allowed: bytes, with K, M or G, or default",
+                             VIEW_ARG(words->v[0]));
     if (r.bytes && r.bytes < REKEY_BYTES_MIN) return conf_complain(ctx, "RekeyLimit too small: at least %d bytes", REKEY_BYTES_MIN);
     if (words->n == 2 && !conf_name_eq(words->v[1], "none") && conf_time(words->v[1], false, &span) < 0)
         return conf_complain(ctx, "invalid time value. Allowed: seconds, numbers with s, m, h, d or w such as 1h30m, or none");
@@ -68,13 +81,14 @@ static bool rekey_equal(const void *a, const void *b)
 
 /* ---- IPQoS ---- */
 
-static const struct conf_name qos_names[] = { { "none", CONF_QOS_NONE }, { "af11", 0x28 },     { "af12", 0x30 },        { "af13", 0x38 },
-                                              { "af21", 0x48 },          { "af22", 0x50 },     { "af23", 0x58 },        { "af31", 0x68 },
-                                              { "af32", 0x70 },          { "af33", 0x78 },     { "af41", 0x88 },        { "af42", 0x90 },
-                                              { "af43", 0x98 },          { "cs0", 0x00 },      { "cs1", 0x20 },         { "cs2", 0x40 },
-                                              { "cs3", 0x60 },           { "cs4", 0x80 },      { "cs5", 0xa0 },         { "cs6", 0xc0 },
-                                              { "cs7", 0xe0 },           { "ef", 0xb8 },       { "va", 0xac },          { "le", 0x04 },
-                                              { "lowdelay", 0x10 },      { "throughput", 0x08 }, { "reliability", 0x04 }, { NULL, 0 } };
+static const struct conf_name qos_names[] = {
+    { "none", CONF_QOS_NONE }, { "af11", 0x28 },        { "af12", 0x30 }, { "af13", 0x38 }, { "af21", 0x48 },
+    { "af22", 0x50 },          { "af23", 0x58 },        { "af31", 0x68 }, { "af32", 0x70 }, { "af33", 0x78 },
+    { "af41", 0x88 },          { "af42", 0x90 },        { "af43", 0x98 }, { "cs0", 0x00 },  { "cs1", 0x20 },
+    { "cs2", 0x40 },           { "cs3", 0x60 },         { "cs4", 0x80 },  { "cs5", 0xa0 },  { "cs6", 0xc0 },
+    { "cs7", 0xe0 },           { "ef", 0xb8 },          { "va", 0xac },   { "le", 0x04 },   { "lowdelay", 0x10 },
+    { "throughput", 0x08 },    { "reliability", 0x04 }, { NULL, 0 }
+};
 
 static int parse_qos(struct view word, struct conf_parse_ctx *ctx, int *ret)
 {
@@ -93,10 +107,12 @@ static int parse_qos(struct view word, struct conf_parse_ctx *ctx, int *ret)
             return 0;
         }
     }
-    return conf_complain(ctx, "Bad IPQoS value: %.*s. Allowed: af11 to af43, cs0 to cs7, ef, le, va, a number up to 255, none", VIEW_ARG(word));
+    return conf_complain(ctx, "Bad IPQoS value: %.*s. Allowed: af11 to af43, cs0 to cs7, ef, le, va, a number up to 255, none",
+                         VIEW_ARG(word));
 }
 
-static int ipqos_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int ipqos_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                       void *value)
 {
     struct conf_ipqos q;
     if (words->n > 2) return complain_extra(ctx);
@@ -161,7 +177,8 @@ static const struct conf_name add_keys_names[] = { { "true", CONF_YES }, { "fals
                                                    { "no", CONF_NO },    { "ask", CONF_ASK },  { "confirm", CONF_ADD_KEYS_CONFIRM },
                                                    { NULL, 0 } };
 
-static int add_keys_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int add_keys_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                          void *value)
 {
     struct conf_add_keys a = { CONF_YES, 0 };
     int64_t span = 0;
@@ -171,7 +188,8 @@ static int add_keys_parse(const struct conf_option *opt UNUSED, const struct con
     size_t time_at = name->name ? 1 : 0;
     bool may_have_time = !name->name || a.mode == CONF_ADD_KEYS_CONFIRM;
     if (words->n > time_at + 1 || (words->n > time_at && (!may_have_time || conf_time(words->v[time_at], false, &span) < 0)))
-        return conf_complain(ctx, "unsupported option \"%.*s\". Allowed: yes, no, ask, confirm [time], time", VIEW_ARG(words->v[0]));
+        return conf_complain(ctx, "unsupported option \"%.*s\". Allowed: yes, no, ask, confirm [time], time",
+                             VIEW_ARG(words->v[0]));
     a.seconds = (int32_t)(span / 1000);
     if (value) *(struct conf_add_keys *)value = a;
     return 0;
@@ -191,7 +209,8 @@ static int add_keys_print(const struct conf_option *opt UNUSED, const void *valu
 
 /* ---- ControlPersist ---- */
 
-static int persist_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int persist_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                         void *value)
 {
     struct conf_control_persist p;
     struct view w = words->v[0];
@@ -220,7 +239,8 @@ static bool persist_equal(const void *a, const void *b)
 
 /* ---- ForwardAgent ---- */
 
-static int forward_agent_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int forward_agent_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                               void *value)
 {
     struct conf_forward_agent *f = value;
     struct view w = words->v[0];
@@ -233,7 +253,8 @@ static int forward_agent_parse(const struct conf_option *opt UNUSED, const struc
     return f->path ? 0 : ERR_NOMEM;
 }
 
-static int forward_agent_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx UNUSED, struct strv *ret_words)
+static int forward_agent_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx UNUSED,
+                               struct strv *ret_words)
 {
     const struct conf_forward_agent *f = value;
     return strv_add(ret_words, view_str(f->path ? f->path : f->on ? "yes" : "no"));
@@ -259,9 +280,13 @@ static void forward_agent_done(void *value) { free(((struct conf_forward_agent *
 
 /* ---- ObscureKeystrokeTiming ---- */
 
-enum { OBSCURE_INTERVAL_MS = 20, OBSCURE_INTERVAL_MS_MAX = 1000 };
+enum {
+    OBSCURE_INTERVAL_MS = 20,
+    OBSCURE_INTERVAL_MS_MAX = 1000
+};
 
-static int obscure_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int obscure_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                         void *value)
 {
     struct conf_obscure_timing o;
     struct view w = words->v[0];
@@ -293,31 +318,36 @@ static bool obscure_equal(const void *a, const void *b)
 
 /* ---- MaxStartups, PerSourceNetBlockSize ---- */
 
-static int max_startups_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int max_startups_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                              void *value)
 {
     struct view begin, rest, rate, full;
     long n[3];
     bool good, graded = cut(words->v[0], ':', &begin, &rest);
     if (graded) {
-        good = cut(rest, ':', &rate, &full) && conf_number(begin, 1, INT_MAX, &n[0]) == 0 && conf_number(rate, 1, 100, &n[1]) == 0 &&
-               conf_number(full, 1, INT_MAX, &n[2]) == 0 && n[0] <= n[2];
+        good = cut(rest, ':', &rate, &full) && conf_number(begin, 1, INT_MAX, &n[0]) == 0 &&
+               conf_number(rate, 1, 100, &n[1]) == 0 && conf_number(full, 1, INT_MAX, &n[2]) == 0 && n[0] <= n[2];
     } else {
         good = conf_number(begin, 1, INT_MAX, &n[0]) == 0;
         n[2] = good ? n[0] : 0;
         n[1] = 100;
     }
-    if (!good) return conf_complain(ctx, "Invalid MaxStartups spec. Allowed: NUMBER, or START:RATE:FULL with RATE from 1 to 100 and START up to FULL");
+    if (!good)
+        return conf_complain(
+            ctx, "Invalid MaxStartups spec. Allowed: NUMBER, or START:RATE:FULL with RATE from 1 to 100 and START up to FULL");
     if (value) *(struct conf_max_startups *)value = (struct conf_max_startups){ (int)n[0], (int)n[1], (int)n[2] };
     return 0;
 }
 
-static int max_startups_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx UNUSED, struct strv *ret_words)
+static int max_startups_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx UNUSED,
+                              struct strv *ret_words)
 {
     const struct conf_max_startups *m = value;
     return conf_strv_printf(ret_words, "%d:%d:%d", m->begin, m->rate_percent, m->full);
 }
 
-static int net_block_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int net_block_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                           void *value)
 {
     struct view v4, v6;
     long bits4, bits6 = 128;
@@ -336,7 +366,8 @@ static int net_block_print(const struct conf_option *opt UNUSED, const void *val
 
 /* ---- PermitUserEnvironment ---- */
 
-static int user_env_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int user_env_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                          void *value)
 {
     struct conf_user_environment *u = value;
     struct view w = words->v[0];
@@ -373,14 +404,17 @@ static int user_env_copy(void *ret_value, const void *from)
 
 static void user_env_done(void *value) { free(((struct conf_user_environment *)value)->patterns); }
 
-#define SMALL_TYPE(word, stem, ...) \
-    const struct conf_type conf_type_##word = { .name = #word, .size = sizeof(CONF_C_##word), .parse = stem##_parse, .print = stem##_print, ##__VA_ARGS__ }
+#define SMALL_TYPE(word, stem, ...)                                                                               \
+    const struct conf_type conf_type_##word = {                                                                   \
+        .name = #word, .size = sizeof(CONF_C_##word), .parse = stem##_parse, .print = stem##_print, ##__VA_ARGS__ \
+    }
 SMALL_TYPE(REKEY, rekey, .equal = rekey_equal);
 SMALL_TYPE(IPQOS, ipqos);
 SMALL_TYPE(TUN_DEVICE, tun, .max_words = 1);
 SMALL_TYPE(ADD_KEYS, add_keys);
 SMALL_TYPE(CONTROL_PERSIST, persist, .max_words = 1, .equal = persist_equal);
-SMALL_TYPE(FORWARD_AGENT, forward_agent, .max_words = 1, .equal = forward_agent_equal, .copy = forward_agent_copy, .done = forward_agent_done);
+SMALL_TYPE(FORWARD_AGENT, forward_agent, .max_words = 1, .equal = forward_agent_equal, .copy = forward_agent_copy,
+           .done = forward_agent_done);
 SMALL_TYPE(OBSCURE_TIMING, obscure, .max_words = 1, .equal = obscure_equal);
 SMALL_TYPE(MAX_STARTUPS, max_startups, .max_words = 1);
 SMALL_TYPE(NET_BLOCK, net_block, .max_words = 1);

@@ -61,8 +61,8 @@ static int cidrs_parse(const struct conf_option *opt, const struct conf_words *w
     struct view text = words->v[0];
     if (opt->none_unsets && conf_name_eq(text, "none")) return 0;
     if (text.len == 0 || ip_list_check(text, true) < 0)
-        return conf_complain(ctx, "%s: invalid list \"%.*s\"; addresses with or without /BITS, separated by commas, are allowed", opt->name,
-                             VIEW_ARG(text));
+        return conf_complain(ctx, "%s: invalid list \"%.*s\"; addresses with or without /BITS, separated by commas, are allowed",
+                             opt->name, VIEW_ARG(text));
     return store_text(value, text);
 }
 
@@ -89,8 +89,8 @@ static int algs_parse(const struct conf_option *opt, const struct conf_words *wo
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
             snprintf(message, sizeof(message), alg_messages[opt->algs], n, (const char *)text.p);
 #pragma GCC diagnostic pop
-            return conf_complain(ctx, "%s There is no %.*s; supported: %s", message, (int)MIN(bad.len, (size_t)64), (const char *)bad.p,
-                                 ctx->algs->supported[opt->algs]);
+            return conf_complain(ctx, "%s There is no %.*s; supported: %s", message, (int)MIN(bad.len, (size_t)64),
+                                 (const char *)bad.p, ctx->algs->supported[opt->algs]);
         }
         TRY(err);
     }
@@ -117,19 +117,27 @@ static bool is_jump(struct view hop)
     return hop.p[host_end] == ':' && conf_port(view_sub(hop, host_end + 1, SIZE_MAX), 1, &port) == 0;
 }
 
-static int proxy_jump_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int proxy_jump_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                            void *value)
 {
     struct view text = words->v[0], list = text, hop;
     if (conf_name_eq(text, "none")) return 0;
     while (view_next_in_list(&list, &hop))
         if (!is_jump(hop))
-            return conf_complain(ctx, "Invalid ProxyJump \"%.*s\"; allowed: [user@]host[:port], several separated by commas", VIEW_ARG(text));
+            return conf_complain(ctx, "Invalid ProxyJump \"%.*s\"; allowed: [user@]host[:port], several separated by commas",
+                                 VIEW_ARG(text));
     return store_text(value, text);
 }
 
-#define TEXT_TYPE(word, parse_fn, ...)                                                                                              \
-    const struct conf_type conf_type_##word = { .name = #word,          .size = sizeof(char *), .parse = parse_fn, .n_lines = text_n_lines, \
-                                                .print = text_print,    .equal = text_equal,    .copy = text_copy, .done = text_done,       \
+#define TEXT_TYPE(word, parse_fn, ...)                                   \
+    const struct conf_type conf_type_##word = { .name = #word,           \
+                                                .size = sizeof(char *),  \
+                                                .parse = parse_fn,       \
+                                                .n_lines = text_n_lines, \
+                                                .print = text_print,     \
+                                                .equal = text_equal,     \
+                                                .copy = text_copy,       \
+                                                .done = text_done,       \
                                                 __VA_ARGS__ }
 TEXT_TYPE(STRING, string_parse, .max_words = 1);
 TEXT_TYPE(LINE, line_parse, .wants_raw = true);
@@ -186,7 +194,8 @@ static int complain_empty(struct conf_parse_ctx *ctx)
 static int complain_alone(struct conf_parse_ctx *ctx, const char *word)
 {
     char shown[CONF_KEYWORD_MAX];
-    return conf_complain(ctx, "keyword %s \"%s\" argument must appear alone.", conf_shown(ctx->is_server, ctx->keyword, shown), word);
+    return conf_complain(ctx, "keyword %s \"%s\" argument must appear alone.", conf_shown(ctx->is_server, ctx->keyword, shown),
+                         word);
 }
 
 /* Whether the list is the single word; ERR_FORMAT when the word is one of several. 1, 0. */
@@ -202,7 +211,8 @@ static int alone(const struct conf_words *words, const char *word, struct conf_p
 static int strings_parse(const struct conf_option *opt, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
 {
     if (opt->max && words->n > (size_t)opt->max)
-        return opt->max == 1 ? conf_complain(ctx, "extra arguments") : conf_complain(ctx, "too many arguments: at most %ld are allowed", opt->max);
+        return opt->max == 1 ? conf_complain(ctx, "extra arguments")
+                             : conf_complain(ctx, "too many arguments: at most %ld are allowed", opt->max);
     for (size_t i = 0; i < words->n; i++)
         if (words->v[i].len == 0) return complain_empty(ctx);
     if (opt->combine == CONF_FIRST && !(ctx->is_server && !opt->none_unsets)) {
@@ -215,7 +225,8 @@ static int strings_parse(const struct conf_option *opt, const struct conf_words 
     return 0;
 }
 
-static int ports_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int ports_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                       void *value)
 {
     int port;
     if (conf_port(words->v[0], 1, &port) < 0) return conf_complain(ctx, "Badly formatted port number. Allowed: 1 to 65535");
@@ -230,7 +241,8 @@ static int complain_env(struct conf_parse_ctx *ctx, struct view word)
 
 static bool is_env_name(struct view word) { return word.len && !memchr(word.p, '=', word.len); }
 
-static int env_names_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int env_names_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                           void *value)
 {
     for (size_t i = 0; i < words->n; i++)
         if (!is_env_name(words->v[i])) return complain_env(ctx, words->v[i]);
@@ -251,7 +263,8 @@ static void remove_matching(struct strv *s, struct view pattern)
     if (s->v) s->v[kept] = NULL;
 }
 
-static int send_env_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int send_env_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                          void *value)
 {
     for (size_t i = 0; i < words->n; i++) {
         struct view word = words->v[i];
@@ -265,12 +278,15 @@ static int send_env_parse(const struct conf_option *opt UNUSED, const struct con
     return 0;
 }
 
-static int set_env_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int set_env_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                         void *value)
 {
     for (size_t i = 0; i < words->n; i++) {
         struct view word = words->v[i];
         if (word.len == 0 || word.p[0] == '=' || !memchr(word.p, '=', word.len))
-            return conf_complain(ctx, ctx->is_server ? "Invalid environment. \"%.*s\" is not NAME=VALUE" : "Invalid SetEnv. \"%.*s\" is not NAME=VALUE",
+            return conf_complain(ctx,
+                                 ctx->is_server ? "Invalid environment. \"%.*s\" is not NAME=VALUE"
+                                                : "Invalid SetEnv. \"%.*s\" is not NAME=VALUE",
                                  VIEW_ARG(word));
     }
     for (size_t i = 0; value && i < words->n; i++) TRY(add(value, words->v[i]));
@@ -283,7 +299,8 @@ static int set_env_print(const struct conf_option *opt UNUSED, const void *value
     return strv_add(ret_words, view_str(((const struct strv *)value)->v[line_idx]));
 }
 
-static int cnames_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int cnames_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                        void *value)
 {
     int none = alone(words, "none", ctx);
     if (none) return MIN(none, 0);
@@ -291,7 +308,8 @@ static int cnames_parse(const struct conf_option *opt UNUSED, const struct conf_
         struct view word = words->v[i];
         const uint8_t *colon = word.len ? memchr(word.p, ':', word.len) : NULL;
         if (!colon || colon == word.p || colon == word.p + word.len - 1)
-            return conf_complain(ctx, "Invalid permitted CNAME \"%.*s\"; source:target lists of domain patterns are allowed", VIEW_ARG(word));
+            return conf_complain(ctx, "Invalid permitted CNAME \"%.*s\"; source:target lists of domain patterns are allowed",
+                                 VIEW_ARG(word));
     }
     for (size_t i = 0; value && i < words->n; i++) TRY(add(value, words->v[i]));
     return 0;
@@ -315,7 +333,8 @@ static bool is_permitted_port(struct view port)
     return view_eq_str(port, "*") || conf_port(port, 1, &n) == 0;
 }
 
-static int destinations_parse(const struct conf_option *opt, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int destinations_parse(const struct conf_option *opt, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                              void *value)
 {
     int any = alone(words, "any", ctx), none = any ? 0 : alone(words, "none", ctx);
     if (any || none < 0) return MIN(any ? any : none, 0);
@@ -323,8 +342,9 @@ static int destinations_parse(const struct conf_option *opt, const struct conf_w
         struct view word = words->v[i], host = VIEW_EMPTY, port = word;
         bool has_host = split_port(word, &host, &port), listen = opt->type == &conf_type_LISTENERS;
         if ((!has_host && !listen) || (has_host && host.len == 0) || !is_permitted_port(port))
-            return conf_complain(ctx, ctx->is_server ? "%s bad port number: \"%.*s\"; allowed: %shost:port or *, any, none" :
-                                                       "bad port number in %s: \"%.*s\"; allowed: %shost:port or *, any, none",
+            return conf_complain(ctx,
+                                 ctx->is_server ? "%s bad port number: \"%.*s\"; allowed: %shost:port or *, any, none"
+                                                : "bad port number in %s: \"%.*s\"; allowed: %shost:port or *, any, none",
                                  opt->name, VIEW_ARG(word), listen ? "port, " : "");
         if (value && !has_host) TRY(conf_strv_printf(value, "*:%.*s", VIEW_ARG(word)));
         if (value && has_host) TRY(add(value, word));
@@ -340,7 +360,8 @@ static int users_parse(const struct conf_option *opt, const struct conf_words *w
             if (word.p[at] == '@') host = view_sub(word, at + 1, SIZE_MAX);
         if (word.len == 0) return complain_empty(ctx);
         if (host.p && ip_list_check(host, false) == ERR_RANGE)
-            return conf_complain(ctx, "invalid %s pattern: \"%.*s\": bits are set beyond the mask, or the mask is too long", opt->name, VIEW_ARG(word));
+            return conf_complain(ctx, "invalid %s pattern: \"%.*s\": bits are set beyond the mask, or the mask is too long",
+                                 opt->name, VIEW_ARG(word));
     }
     for (size_t i = 0; value && i < words->n; i++) TRY(add(value, words->v[i]));
     return 0;
@@ -360,24 +381,35 @@ static bool is_auth_chain(struct view chain, struct view *ret_bad)
     return true;
 }
 
-static int auth_methods_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value)
+static int auth_methods_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
+                              void *value)
 {
     struct view bad;
     for (size_t i = 0; i < words->n; i++) {
-        if (view_eq_str(words->v[i], "any") && words->n > 1) return conf_complain(ctx, "\"any\" must appear alone in AuthenticationMethods");
+        if (view_eq_str(words->v[i], "any") && words->n > 1)
+            return conf_complain(ctx, "\"any\" must appear alone in AuthenticationMethods");
         if (view_eq_str(words->v[i], "any")) return 0;
         if (!is_auth_chain(words->v[i], &bad))
-            return conf_complain(ctx, "invalid AuthenticationMethods method list. Unknown authentication method \"%.*s\"; allowed: publickey, password, "
-                                      "keyboard-interactive, hostbased, gssapi-with-mic, each with :DEVICE or without", VIEW_ARG(bad));
+            return conf_complain(
+                ctx,
+                "invalid AuthenticationMethods method list. Unknown authentication method \"%.*s\"; allowed: publickey, password, "
+                "keyboard-interactive, hostbased, gssapi-with-mic, each with :DEVICE or without",
+                VIEW_ARG(bad));
     }
     for (size_t i = 0; value && i < words->n; i++) TRY(add(value, words->v[i]));
     return 0;
 }
 
-#define STRV_TYPE(word, parse_fn, ...)                                                                                             \
-    const struct conf_type conf_type_##word = { .name = #word,          .size = sizeof(struct strv), .parse = parse_fn,        \
-                                                .n_lines = strings_n_lines, .print = strings_print, .equal = strv_equal,       \
-                                                .copy = strv_copy_value, .done = strv_done_value, ##__VA_ARGS__ }
+#define STRV_TYPE(word, parse_fn, ...)                                       \
+    const struct conf_type conf_type_##word = { .name = #word,               \
+                                                .size = sizeof(struct strv), \
+                                                .parse = parse_fn,           \
+                                                .n_lines = strings_n_lines,  \
+                                                .print = strings_print,      \
+                                                .equal = strv_equal,         \
+                                                .copy = strv_copy_value,     \
+                                                .done = strv_done_value,     \
+                                                ##__VA_ARGS__ }
 STRV_TYPE(STRINGS, strings_parse);
 STRV_TYPE(STRINGS_UNIQUE, strings_parse);
 STRV_TYPE(PORTS, ports_parse, .max_words = 1);
@@ -388,5 +420,11 @@ STRV_TYPE(DESTINATIONS, destinations_parse);
 STRV_TYPE(LISTENERS, destinations_parse);
 STRV_TYPE(USERS, users_parse);
 STRV_TYPE(AUTH_METHODS, auth_methods_parse);
-const struct conf_type conf_type_SET_ENV = { .name = "SET_ENV", .size = sizeof(struct strv), .parse = set_env_parse, .n_lines = set_env_n_lines,
-                                             .print = set_env_print, .equal = strv_equal, .copy = strv_copy_value, .done = strv_done_value };
+const struct conf_type conf_type_SET_ENV = { .name = "SET_ENV",
+                                             .size = sizeof(struct strv),
+                                             .parse = set_env_parse,
+                                             .n_lines = set_env_n_lines,
+                                             .print = set_env_print,
+                                             .equal = strv_equal,
+                                             .copy = strv_copy_value,
+                                             .done = strv_done_value };

@@ -5,33 +5,33 @@
 #include "conf/conf.h"
 #include "conf/values.h"
 
-#define CONF_C_BOOL int           /* 0 or 1 */
+#define CONF_C_BOOL int /* 0 or 1 */
 #define CONF_C_INT int
-#define CONF_C_INT_NONE int       /* "none" is CONF_TIME_NONE */
+#define CONF_C_INT_NONE int /* "none" is CONF_TIME_NONE */
 #define CONF_C_PORT int
-#define CONF_C_PORTS struct strv  /* numbers as text, accumulating */
-#define CONF_C_TIME int           /* seconds */
-#define CONF_C_TIME_NONE int      /* seconds; "none" is CONF_TIME_NONE */
+#define CONF_C_PORTS struct strv /* numbers as text, accumulating */
+#define CONF_C_TIME int          /* seconds */
+#define CONF_C_TIME_NONE int     /* seconds; "none" is CONF_TIME_NONE */
 #define CONF_C_OCTAL int
-#define CONF_C_ENUM int           /* values.h */
-#define CONF_C_LOG_LEVEL int      /* enum log_level */
+#define CONF_C_ENUM int      /* values.h */
+#define CONF_C_LOG_LEVEL int /* enum log_level */
 #define CONF_C_ESCAPE int
-#define CONF_C_FLAGS int          /* bits by a table of names */
-#define CONF_C_STRING char *      /* one word; NULL when unset or "none" */
-#define CONF_C_LINE char *        /* the rest of the line as written; NULL when unset or "none" */
-#define CONF_C_ALGS char *        /* comma-separated, expanded */
-#define CONF_C_STRINGS struct strv /* the words of a line; ACCUMULATE: of all lines */
+#define CONF_C_FLAGS int                  /* bits by a table of names */
+#define CONF_C_STRING char *              /* one word; NULL when unset or "none" */
+#define CONF_C_LINE char *                /* the rest of the line as written; NULL when unset or "none" */
+#define CONF_C_ALGS char *                /* comma-separated, expanded */
+#define CONF_C_STRINGS struct strv        /* the words of a line; ACCUMULATE: of all lines */
 #define CONF_C_STRINGS_UNIQUE struct strv /* as STRINGS, a value given twice counts once */
 #define CONF_C_SEND_ENV struct strv
 #define CONF_C_ENV_NAMES struct strv
-#define CONF_C_SET_ENV struct strv /* NAME=VALUE */
-#define CONF_C_CNAMES struct strv /* source:target pattern lists */
+#define CONF_C_SET_ENV struct strv      /* NAME=VALUE */
+#define CONF_C_CNAMES struct strv       /* source:target pattern lists */
 #define CONF_C_DESTINATIONS struct strv /* host:port, "any" is the empty list, "none" stays a word */
-#define CONF_C_LISTENERS struct strv /* [host:]port likewise, completed to *:port */
-#define CONF_C_USERS struct strv  /* USER[@HOST] patterns, CIDRs checked */
+#define CONF_C_LISTENERS struct strv    /* [host:]port likewise, completed to *:port */
+#define CONF_C_USERS struct strv        /* USER[@HOST] patterns, CIDRs checked */
 #define CONF_C_AUTH_METHODS struct strv /* each a comma-separated chain */
-#define CONF_C_CIDRS char *       /* comma-separated list of addresses and patterns, checked */
-#define CONF_C_PROXY_JUMP char *  /* comma-separated hops, checked */
+#define CONF_C_CIDRS char *             /* comma-separated list of addresses and patterns, checked */
+#define CONF_C_PROXY_JUMP char *        /* comma-separated hops, checked */
 #define CONF_C_REKEY struct conf_rekey
 #define CONF_C_IPQOS struct conf_ipqos
 #define CONF_C_TUN_DEVICE struct conf_tun_device
@@ -63,7 +63,7 @@ struct conf_parse_ctx {
     bool is_flag;                       /* the value of a flag: a forward is one word, "8080:host:80" */
     struct view keyword;                /* as written, and whose it is: for messages only */
     bool is_server;
-    char message[512];                  /* on ERR_FORMAT: what is wrong, in OpenSSH's words, then what is allowed */
+    char message[512]; /* on ERR_FORMAT: what is wrong, in OpenSSH's words, then what is allowed */
 };
 
 struct conf_option;
@@ -73,8 +73,8 @@ struct conf_type {
     size_t size;
     unsigned max_words; /* more are an error; 0: the type looks itself */
     bool wants_raw;     /* it is made from words->raw, and print gives that as one word */
-    /* Parses all words into *value, which is zeroed or, for an accumulating option, holds what came before. value NULL: only checks.
-     * ERR_FORMAT with ctx->message set; *value is then as before. */
+    /* Parses all words into *value, which is zeroed or, for an accumulating option, holds what came before. value NULL: only
+     * checks. ERR_FORMAT with ctx->message set; *value is then as before. */
     int (*parse)(const struct conf_option *opt, const struct conf_words *words, struct conf_parse_ctx *ctx, void *value);
     /* How many lines -G prints for it; 0: it is unset or empty. NULL: always 1. */
     size_t (*n_lines)(const struct conf_option *opt, const void *value);
@@ -91,8 +91,15 @@ struct conf_name {
     int value;
 };
 
-enum conf_combine { CONF_FIRST, CONF_ACCUMULATE };
-enum conf_scope { CONF_SCOPE_ANY /* ssh: everywhere */, CONF_SCOPE_MATCH /* sshd: in Match too */, CONF_SCOPE_GLOBAL };
+enum conf_combine {
+    CONF_FIRST,
+    CONF_ACCUMULATE
+};
+enum conf_scope {
+    CONF_SCOPE_ANY /* ssh: everywhere */,
+    CONF_SCOPE_MATCH /* sshd: in Match too */,
+    CONF_SCOPE_GLOBAL
+};
 enum conf_state {
     CONF_STATE_WORKS,
     CONF_STATE_HARMLESS, /* accepted: what it grants or limits cannot be asked for in this build */
@@ -121,7 +128,15 @@ struct conf_option {
 };
 
 /* Names that are not options of their own. */
-enum conf_word_kind { CONF_WORD_ALIAS, CONF_WORD_DEPRECATED, CONF_WORD_IGNORED, CONF_WORD_UNSUPPORTED, CONF_WORD_HOST, CONF_WORD_MATCH, CONF_WORD_INCLUDE };
+enum conf_word_kind {
+    CONF_WORD_ALIAS,
+    CONF_WORD_DEPRECATED,
+    CONF_WORD_IGNORED,
+    CONF_WORD_UNSUPPORTED,
+    CONF_WORD_HOST,
+    CONF_WORD_MATCH,
+    CONF_WORD_INCLUDE
+};
 struct conf_word {
     const char *name;
     enum conf_word_kind kind;

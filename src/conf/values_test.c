@@ -61,8 +61,9 @@ static void expect_forward(enum conf_forward_kind kind, const char *spec, const 
         return;
     }
     if (err != 0) fail_msg("%s is refused", spec);
-    snprintf(text, sizeof(text), "%s|%d|%s|%s|%d|%s|%d", f.listen_host ? f.listen_host : "-", f.listen_port, f.listen_path ? f.listen_path : "-",
-             f.connect_host ? f.connect_host : "-", f.connect_port, f.connect_path ? f.connect_path : "-", f.socks);
+    snprintf(text, sizeof(text), "%s|%d|%s|%s|%d|%s|%d", f.listen_host ? f.listen_host : "-", f.listen_port,
+             f.listen_path ? f.listen_path : "-", f.connect_host ? f.connect_host : "-", f.connect_port,
+             f.connect_path ? f.connect_path : "-", f.socks);
     assert_string_equal(text, fields);
     conf_forward_done(&f);
 }
@@ -82,8 +83,10 @@ static void test_forwards(void **state UNUSED)
     expect_forward(CONF_FORWARD_REMOTE, "a:1080", "a|1080|-|-|0|-|1");
     expect_forward(CONF_FORWARD_DYNAMIC, "1080", "-|1080|-|-|0|-|1");
     expect_forward(CONF_FORWARD_DYNAMIC, "[::1]:1080", "::1|1080|-|-|0|-|1");
-    static const char *const bad_local[] = { "", "8080", "8080:80", "0:host:80", "8080:host:0", "8080:host:x", "8080::80", "a:b:c:d:e", "[::1:80:h:1",
-                                             "65536:h:1", "-1:h:1", "[::1]x:80:h:1", "1080:[socks]:0" };
+    static const char *const bad_local[] = {
+        "",          "8080",        "8080:80",   "0:host:80", "8080:host:0",   "8080:host:x",   "8080::80",
+        "a:b:c:d:e", "[::1:80:h:1", "65536:h:1", "-1:h:1",    "[::1]x:80:h:1", "1080:[socks]:0"
+    };
     for (size_t i = 0; i < ARRAY_LEN(bad_local); i++) expect_forward(CONF_FORWARD_LOCAL, bad_local[i], NULL);
     expect_forward(CONF_FORWARD_DYNAMIC, "1080:host:80", NULL);
     expect_forward(CONF_FORWARD_DYNAMIC, "/x", NULL);
@@ -130,20 +133,23 @@ static void test_times(void **state UNUSED)
         const char *text;
         bool fraction;
         int64_t span;
-    } cases[] = { { "0", false, 0 },        { "90", false, 90000 },    { "1h30m", false, 5400000 }, { "1W2d3H4m5s", false, 788645000 },
-                  { "1.5", true, 1500 },    { "0.25m", true, 15000 },  { "", false, -1 },           { "-1", false, -1 },
-                  { "1.5", false, -1 },     { "1x", false, -1 },       { "m", false, -1 },          { "99999999999999999999", false, -1 },
-                  { "9999999w", false, -1 }, { "1 h", false, -1 } };
+    } cases[] = {
+        { "0", false, 0 },         { "90", false, 90000 },   { "1h30m", false, 5400000 }, { "1W2d3H4m5s", false, 788645000 },
+        { "1.5", true, 1500 },     { "0.25m", true, 15000 }, { "", false, -1 },           { "-1", false, -1 },
+        { "1.5", false, -1 },      { "1x", false, -1 },      { "m", false, -1 },          { "99999999999999999999", false, -1 },
+        { "9999999w", false, -1 }, { "1 h", false, -1 }
+    };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         int64_t span = -1;
         int err = conf_time(view_str(cases[i].text), cases[i].fraction, &span);
-        if (err != (cases[i].span < 0 ? ERR_FORMAT : 0) || span != cases[i].span) fail_msg("%s gives %d, %lld", cases[i].text, err, (long long)span);
+        if (err != (cases[i].span < 0 ? ERR_FORMAT : 0) || span != cases[i].span)
+            fail_msg("%s gives %d, %lld", cases[i].text, err, (long long)span);
     }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_tokens), cmocka_unit_test(test_forwards), cmocka_unit_test(test_algorithm_lists),
-                                        cmocka_unit_test(test_times) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_tokens), cmocka_unit_test(test_forwards),
+                                        cmocka_unit_test(test_algorithm_lists), cmocka_unit_test(test_times) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * gathered and written at once; what a peer does not read stops what we take up. */
 #include "io/sftp_server_int.h"
 #include "os/fd.h"
+#include "os/spawn.h"
 #include "os/user.h"
 
 #include <errno.h>
@@ -327,9 +328,11 @@ static int start(struct sftp_server *s)
     s->max_handles = 64;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > SFTP_SERVER_FDS_KEPT && files.rlim_cur <= INT32_MAX)
         s->max_handles = files.rlim_cur - SFTP_SERVER_FDS_KEPT;
+    /* Through /proc/self/mem a client could write itself out of -R, -P and -p. */
+    TRY(spawn_hide_memory());
     TRY(find_user(s));
     log_info(s->log, "session opened for local user %s from [%s]", s->user, s->config->client ? s->config->client : "UNKNOWN");
-    if (s->config->umask >= 0) umask((mode_t)s->config->umask);
+    if (s->config->has_umask) umask(s->config->umask);
     if (s->config->start_dir) TRY(go_to_start_dir(s));
     /* Two full packets beyond the mark, so that it never moves while in use. Pages that are not touched cost nothing. */
     uint8_t *room;

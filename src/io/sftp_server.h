@@ -15,7 +15,8 @@ struct sftp_server_config { /* lent while it runs */
     const char *start_dir;        /* -d, with tokens; NULL: stay where the process is */
     const char *denied, *allowed; /* -P, -p: lists of request names; NULL: none */
     bool read_only;               /* -R */
-    int umask;                    /* -u; negative: as it is */
+    bool has_umask;               /* -u */
+    mode_t umask;
 };
 /* Serves. in_fd and out_fd may be one descriptor, stay open and the caller's; out_fd is non-blocking in the meantime. SIGPIPE has
  * to be ignored. Gives the exit status as OpenSSH's: 0 end of input, 11 an overlong packet, 255 a malformed one, 1 input, output or

@@ -41,10 +41,9 @@ static void set_umask(struct sftp_server_options *o, const char *value)
     char *end;
     errno = 0;
     long mask = strtol(value, &end, 8);
-    if (errno || *end || end == value || mask < 0 || mask > 0777)
-        bad_value(o, 255, "Invalid umask \"%s\"", value);
-    else
-        o->config.umask = (int)mask;
+    if (errno || *end || end == value || mask < 0 || mask > 0777) bad_value(o, 255, "Invalid umask \"%s\"", value);
+    o->config.has_umask = true;
+    o->config.umask = (mode_t)mask;
 }
 
 static void set_query(struct sftp_server_options *o, const char *value)
@@ -106,9 +105,7 @@ static bool set_valued(struct sftp_server_options *o, char letter, const char *v
 
 void sftp_server_options_parse(int argc, char *const argv[], struct sftp_server_options *ret)
 {
-    *ret = (struct sftp_server_options){
-        .config = { .umask = -1 }, .level = LOG_LEVEL_ERROR, .facility = logsink_facility_from_name("AUTH"), .status = 1
-    };
+    *ret = (struct sftp_server_options){ .level = LOG_LEVEL_ERROR, .facility = logsink_facility_from_name("AUTH"), .status = 1 };
     for (int i = 1; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
         if (strcmp(argv[i], "--") == 0) return;
         for (const char *p = argv[i] + 1; *p; p++) {

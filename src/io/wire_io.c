@@ -111,8 +111,8 @@ static void on_fd(void *arg, UNUSED int fd, unsigned events)
 
 static void tell_drained(struct wire_io *w)
 {
-    size_t queued = transport_output(w->transport).len;
-    if (queued >= LIMIT_OUTPUT_SOFT_BYTES / 2 || transport_in_kex(w->transport)) {
+    struct link link = transport_link(w->transport);
+    if (link_room(&link) < LIMIT_OUTPUT_SOFT_BYTES / 2) {
         w->was_full = true;
     } else if (w->was_full) {
         w->was_full = false;
@@ -123,7 +123,10 @@ static void tell_drained(struct wire_io *w)
 static void on_turn_end(void *arg)
 {
     struct wire_io *w = arg;
-    if (w->closed || !w->transport || !w->dirty) return;
+    if (w->closed || !w->transport) return;
+    /* Packets may have been queued through the link by whoever had a turn: that is seen here, nobody has to tell. */
+    bool has_output = !w->out_blocked && transport_output(w->transport).len;
+    if (!w->dirty && !has_output) return;
     w->dirty = false;
     int err = take_events(w);
     if (!w->transport) return;

@@ -151,8 +151,7 @@ static void keys_are_found(UNUSED void **state)
 {
     CLEANUP(buf_done) struct buf f = BUF_INIT(65536);
     CLEANUP(key_unrefp)
-    struct key *k = test_public(test_ed25519_public),
-               *cert = test_public(test_ed25519_cert), *rsa = test_public(test_rsa_public);
+    struct key *k = test_public(test_ed25519_public), *cert = test_public(test_ed25519_cert), *rsa = test_public(test_rsa_public);
     add(&f, "# ", test_ed25519_public);
     add(&f, "", test_ecdsa_public);
     add(&f, "no-pty ", test_ed25519_public);

@@ -13,8 +13,7 @@ static void user_certificate_is_read(UNUSED void **state)
 {
     struct cert c;
     CLEANUP(key_unrefp)
-    struct key *k = cert_key(test_ed25519_cert, &c),
-               *ca = test_public(test_ca_public), *plain = test_public(test_ed25519_public);
+    struct key *k = cert_key(test_ed25519_cert, &c), *ca = test_public(test_ca_public), *plain = test_public(test_ed25519_public);
     assert_string_equal(key_type_of(k)->name, "ssh-ed25519-cert-v01@openssh.com");
     assert_int_equal(c.kind, CERT_USER);
     assert_int_equal(c.serial, 77);
@@ -111,8 +110,7 @@ static void certificates_join_their_keys(UNUSED void **state)
                                             { test_rsa_private, test_rsa_cert } };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
         CLEANUP(key_unrefp)
-        struct key *k = test_private(pairs[i][0]),
-                   *cert = test_public(pairs[i][1]), *joined = NULL, *back = NULL, *none = NULL;
+        struct key *k = test_private(pairs[i][0]), *cert = test_public(pairs[i][1]), *joined = NULL, *back = NULL, *none = NULL;
         CLEANUP(buf_done) struct buf sig = BUF_INIT(4096), blob = BUF_INIT_SECRET(8192);
         assert_ok(cert_join(k, key_blob(cert), &joined));
         assert_true(key_has_private(joined));

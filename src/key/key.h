@@ -47,8 +47,8 @@ int key_from_pkey(struct pkey *take_pkey, struct key **ret) MUST_USE; /* swallow
  * key's own. */
 int key_sign(const struct key *k, struct view algorithm, struct view data, struct buf *ret_signature_blob) MUST_USE;
 /* 0; ERR_SIGNATURE; ERR_FORMAT; ERR_KEY_TYPE when the signature's algorithm does not belong to the key or is not `algorithm`
- * (empty: any that belongs). For certificate keys checks with the certified key; validity of the certificate is another question
- * (cert.h). */
+ * (empty: any that belongs), and when `algorithm` is a certificate's and the key is none or the other way round. For certificate
+ * keys checks with the certified key; validity of the certificate is another question (cert.h). */
 int key_verify(const struct key *k, struct view algorithm, struct view data, struct view signature_blob) MUST_USE;
 /* The same from blobs: what transport and monitor use. */
 int key_verify_blob(struct view key_blob, struct view algorithm, struct view data, struct view signature_blob) MUST_USE;

@@ -99,7 +99,10 @@ static void rsa_algorithms_are_kept_apart(UNUSED void **state)
     CLEANUP(buf_done) struct buf own = BUF_INIT(4096);
     assert_ok(key_sign(k, VIEW_EMPTY, view_str("data"), &own));
     assert_ok(key_verify(k, view_str("rsa-sha2-512"), view_str("data"), buf_view(&own)));
-    assert_ok(key_verify(k, view_str("rsa-sha2-512-cert-v01@openssh.com"), view_str("data"), buf_view(&own)));
+    CLEANUP(key_unrefp) struct key *cert = test_public(test_rsa_cert);
+    assert_ok(key_verify(cert, view_str("rsa-sha2-512-cert-v01@openssh.com"), view_str("data"), buf_view(&own)));
+    assert_int_equal(key_verify(cert, view_str("rsa-sha2-512"), view_str("data"), buf_view(&own)), ERR_KEY_TYPE);
+    assert_int_equal(key_verify(k, view_str("rsa-sha2-512-cert-v01@openssh.com"), view_str("data"), buf_view(&own)), ERR_KEY_TYPE);
     assert_int_equal(key_sign(k, view_str("ssh-ed25519"), view_str("data"), &own), ERR_KEY_TYPE);
     assert_int_equal(key_verify(k, view_str("no-such"), view_str("data"), buf_view(&own)), ERR_KEY_TYPE);
 }
@@ -142,6 +145,57 @@ static void security_key_signatures_verify(UNUSED void **state)
     buf_bytes(&sig)[buf_len(&sig) - 1] ^= 1; /* the counter is signed too */
     assert_int_equal(key_verify_blob(buf_view(&blob), VIEW_EMPTY, view_str("data"), buf_view(&sig)), ERR_SIGNATURE);
     assert_int_equal(key_verify(token, VIEW_EMPTY, view_str("data"), buf_view(&sig)), ERR_KEY_TYPE);
+}
+
+/* The same through a browser: the token signs the client data, which has to begin with the challenge. */
+static int verify_webauthn(const char *client_data, const char *origin, uint8_t flags, const char *extensions)
+{
+    CLEANUP(key_unrefp) struct key *token = test_private(test_ecdsa_private);
+    CLEANUP(buf_done) struct buf blob = BUF_INIT(4096), message = BUF_INIT(4096), raw = BUF_INIT(4096), sig = BUF_INIT(4096);
+    struct pkey_public_parts pub;
+    uint8_t digest[32];
+    pkey_public(key_pkey(token), &pub);
+    struct wr w = wr_of(&blob);
+    wr_cstr(&w, "sk-ecdsa-sha2-nistp256@openssh.com");
+    wr_cstr(&w, "nistp256");
+    wr_string(&w, pub.a);
+    wr_cstr(&w, "example.com");
+    w = wr_of(&message);
+    assert_ok(digest_once(DIGEST_SHA256, view_str("example.com"), digest));
+    wr_bytes(&w, view_of(digest, 32));
+    wr_u8(&w, flags);
+    wr_u32(&w, 9);
+    wr_bytes(&w, view_str(extensions));
+    assert_ok(digest_once(DIGEST_SHA256, view_str(client_data), digest));
+    wr_bytes(&w, view_of(digest, 32));
+    assert_ok(pkey_sign(key_pkey(token), DIGEST_SHA256, buf_view(&message), &raw));
+    w = wr_of(&sig);
+    wr_cstr(&w, "webauthn-sk-ecdsa-sha2-nistp256@openssh.com");
+    wr_string(&w, buf_view(&raw));
+    wr_u8(&w, flags);
+    wr_u32(&w, 9);
+    wr_cstr(&w, origin);
+    wr_cstr(&w, client_data);
+    wr_cstr(&w, extensions);
+    return key_verify_blob(buf_view(&blob), view_str("webauthn-sk-ecdsa-sha2-nistp256@openssh.com"),
+                           view_of("\xff\xfe"
+                                   "a",
+                                   3),
+                           buf_view(&sig));
+}
+
+static void browser_signatures_verify(UNUSED void **state)
+{
+    static const char good[] = "{\"type\":\"webauthn.get\",\"challenge\":\"__5h\",\"origin\":\"https://example.com\",\"x\":1}";
+    static const char other[] = "{\"type\":\"webauthn.get\",\"challenge\":\"__5i\",\"origin\":\"https://example.com\",\"x\":1}";
+    assert_ok(verify_webauthn(good, "https://example.com", 1, ""));
+    assert_ok(verify_webauthn(good, "https://example.com", 0x81, "ext"));
+    assert_int_equal(verify_webauthn(good, "https://example.org", 1, ""), ERR_SIGNATURE);
+    assert_int_equal(verify_webauthn(other, "https://example.com", 1, ""), ERR_SIGNATURE);
+    assert_int_equal(verify_webauthn(good, "https://example.com", 0x41, ""), ERR_SIGNATURE);
+    assert_int_equal(verify_webauthn(good, "https://example.com", 0x81, ""), ERR_SIGNATURE);
+    assert_int_equal(verify_webauthn(good, "https://example.com", 1, "ext"), ERR_SIGNATURE);
+    assert_int_equal(verify_webauthn(good, "https://example.com\",\"x", 1, ""), ERR_SIGNATURE);
 }
 
 static void broken_blobs_are_refused(UNUSED void **state)
@@ -212,6 +266,7 @@ int main(void)
         cmocka_unit_test(own_signatures_verify),
         cmocka_unit_test(rsa_algorithms_are_kept_apart),
         cmocka_unit_test(security_key_signatures_verify),
+        cmocka_unit_test(browser_signatures_verify),
         cmocka_unit_test(broken_blobs_are_refused),
         cmocka_unit_test(a_curve_under_another_name_is_refused),
         cmocka_unit_test(table_is_sound),

@@ -17,15 +17,16 @@
         .name = name_, .short_name = short_, .blob_name = name_, .plain_name = plain_, .pkey = pkey_, .digest = digest_, \
         .is_cert = true, .is_sk = is_sk_, .is_default = is_default_                                                      \
     }
-#define RSA_SIG(name_, digest_)                                                                                               \
-    {                                                                                                                         \
-        .name = name_, .short_name = "RSA", .blob_name = "ssh-rsa", .plain_name = name_, .pkey = PKEY_RSA, .digest = digest_, \
-        .sig_only = true, .is_default = true                                                                                  \
+/* Names of signatures only: the key's blob has another. */
+#define SIG(name_, short_, blob_, pkey_, digest_, is_sk_)                                                               \
+    {                                                                                                                   \
+        .name = name_, .short_name = short_, .blob_name = blob_, .plain_name = name_, .pkey = pkey_, .digest = digest_, \
+        .is_sk = is_sk_, .sig_only = true, .is_default = true                                                           \
     }
-#define RSA_CERT_SIG(name_, plain_, digest_)                                                                        \
-    {                                                                                                               \
-        .name = name_, .short_name = "RSA-CERT", .blob_name = "ssh-rsa-cert-v01@openssh.com", .plain_name = plain_, \
-        .pkey = PKEY_RSA, .digest = digest_, .is_cert = true, .sig_only = true, .is_default = true                  \
+#define CERT_SIG(name_, short_, blob_, plain_, pkey_, digest_, is_sk_)                                                   \
+    {                                                                                                                    \
+        .name = name_, .short_name = short_, .blob_name = blob_, .plain_name = plain_, .pkey = pkey_, .digest = digest_, \
+        .is_cert = true, .is_sk = is_sk_, .sig_only = true, .is_default = true                                           \
     }
 
 const struct key_type key_type_table[] = {
@@ -40,16 +41,22 @@ const struct key_type key_type_table[] = {
          true),
     CERT("sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", "ECDSA-SK-CERT", "sk-ecdsa-sha2-nistp256@openssh.com", PKEY_ECDSA_P256,
          DIGEST_SHA256, true, true),
-    RSA_CERT_SIG("rsa-sha2-512-cert-v01@openssh.com", "rsa-sha2-512", DIGEST_SHA512),
-    RSA_CERT_SIG("rsa-sha2-256-cert-v01@openssh.com", "rsa-sha2-256", DIGEST_SHA256),
+    CERT_SIG("webauthn-sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", "ECDSA-SK-CERT", "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+             "webauthn-sk-ecdsa-sha2-nistp256@openssh.com", PKEY_ECDSA_P256, DIGEST_SHA256, true),
+    CERT_SIG("rsa-sha2-512-cert-v01@openssh.com", "RSA-CERT", "ssh-rsa-cert-v01@openssh.com", "rsa-sha2-512", PKEY_RSA,
+             DIGEST_SHA512, false),
+    CERT_SIG("rsa-sha2-256-cert-v01@openssh.com", "RSA-CERT", "ssh-rsa-cert-v01@openssh.com", "rsa-sha2-256", PKEY_RSA,
+             DIGEST_SHA256, false),
     PLAIN("ssh-ed25519", "ED25519", PKEY_ED25519, DIGEST_SHA512, true),
     PLAIN("ecdsa-sha2-nistp256", "ECDSA", PKEY_ECDSA_P256, DIGEST_SHA256, true),
     PLAIN("ecdsa-sha2-nistp384", "ECDSA", PKEY_ECDSA_P384, DIGEST_SHA384, true),
     PLAIN("ecdsa-sha2-nistp521", "ECDSA", PKEY_ECDSA_P521, DIGEST_SHA512, true),
     SK("sk-ssh-ed25519@openssh.com", "ED25519-SK", PKEY_ED25519),
     SK("sk-ecdsa-sha2-nistp256@openssh.com", "ECDSA-SK", PKEY_ECDSA_P256),
-    RSA_SIG("rsa-sha2-512", DIGEST_SHA512),
-    RSA_SIG("rsa-sha2-256", DIGEST_SHA256),
+    SIG("webauthn-sk-ecdsa-sha2-nistp256@openssh.com", "ECDSA-SK", "sk-ecdsa-sha2-nistp256@openssh.com", PKEY_ECDSA_P256,
+        DIGEST_SHA256, true),
+    SIG("rsa-sha2-512", "RSA", "ssh-rsa", PKEY_RSA, DIGEST_SHA512, false),
+    SIG("rsa-sha2-256", "RSA", "ssh-rsa", PKEY_RSA, DIGEST_SHA256, false),
     CERT("ssh-rsa-cert-v01@openssh.com", "RSA-CERT", "ssh-rsa", PKEY_RSA, DIGEST_SHA1, false, false),
     PLAIN("ssh-rsa", "RSA", PKEY_RSA, DIGEST_SHA1, false),
     {},

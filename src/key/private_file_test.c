@@ -28,8 +28,7 @@ static void encrypted_files_need_their_passphrase(UNUSED void **state)
     static const char *const files[] = { test_ed_enc, test_ed_gcm, test_ed_chacha, test_ed_cbc, test_ec_p8 };
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         CLEANUP(key_unrefp)
-        struct key *k = NULL,
-                   *public = test_public(files[i] == test_ec_p8 ? test_ecdsa_public : test_ed25519_public);
+        struct key *k = NULL, *public = test_public(files[i] == test_ec_p8 ? test_ecdsa_public : test_ed25519_public);
         assert_int_equal(private_file_parse(view_str(files[i]), VIEW_EMPTY, &k), ERR_PASSPHRASE_NEEDED);
         assert_int_equal(private_file_parse(view_str(files[i]), view_str("Secret"), &k), ERR_PASSPHRASE);
         assert_int_equal(private_file_parse(view_str(files[i]), view_str(""), &k), ERR_PASSPHRASE);

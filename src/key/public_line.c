@@ -36,13 +36,21 @@ int public_line_parse(struct view line, struct key **ret)
     return public_line_key(&l, ret);
 }
 
+/* A comment out of a private file may hold anything: a line break in it would make a line of its own in authorized_keys. */
+static int put_comment(const char *comment, struct buf *out)
+{
+    TRY(buf_put_str(out, " "));
+    for (const char *c = comment; *c; c++)
+        TRY(buf_put_u8(out, (uint8_t)((*c < ' ' && *c > 0 && *c != '\t') || *c == 0x7f ? '?' : *c)));
+    return 0;
+}
+
 int public_line_put(const struct key *k, struct buf *out)
 {
     size_t before = buf_len(out);
     int err = buf_printf(out, "%s ", key_type_of(k)->name);
     if (err == 0) err = base64_put(out, key_blob(k));
-    const char *comment = key_comment(k);
-    if (err == 0 && *comment) err = buf_printf(out, " %s", comment);
+    if (err == 0 && *key_comment(k)) err = put_comment(key_comment(k), out);
     if (err < 0) buf_truncate(out, before);
     return err;
 }

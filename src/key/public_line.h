@@ -18,7 +18,7 @@ int public_line_split(struct view line, struct public_line *ret) MUST_USE;
 int public_line_key(const struct public_line *l, struct key **ret) MUST_USE;
 /* Both at once; the comment becomes the key's. */
 int public_line_parse(struct view line, struct key **ret) MUST_USE;
-/* "type base64" and " comment" if there is one, without newline. Appends. */
+/* "type base64" and " comment" if there is one, without newline; control characters in the comment become '?'. Appends. */
 int public_line_put(const struct key *k, struct buf *out) MUST_USE;
 /* The base64 text of a blob as it stands in such lines: same as base64_put. */
 

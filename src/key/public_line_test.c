@@ -41,6 +41,17 @@ static void files_are_read(UNUSED void **state)
     assert_int_equal(public_file_parse(view_str("\n#x\n"), &none), ERR_FORMAT);
 }
 
+static void comments_make_no_lines(UNUSED void **state)
+{
+    CLEANUP(key_unrefp) struct key *k = test_public(test_ed25519_public);
+    CLEANUP(buf_done) struct buf line = BUF_INIT(8192);
+    assert_ok(key_set_comment(k, view_str("a\nb\tc\x1b\xc3\xa9")));
+    assert_ok(public_line_put(k, &line));
+    struct public_line l;
+    assert_ok(public_line_split(buf_view(&line), &l));
+    assert_view(l.comment, "a?b\tc?\xc3\xa9");
+}
+
 static void rfc4716_goes_round(UNUSED void **state)
 {
     CLEANUP(key_unrefp) struct key *k = test_public(test_rsa_public), *again = NULL;
@@ -72,8 +83,9 @@ static void rfc4716_headers_are_read(UNUSED void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields_are_split),   cmocka_unit_test(the_blob_has_the_type_named), cmocka_unit_test(files_are_read),
-        cmocka_unit_test(rfc4716_goes_round), cmocka_unit_test(rfc4716_headers_are_read),
+        cmocka_unit_test(fields_are_split),       cmocka_unit_test(the_blob_has_the_type_named),
+        cmocka_unit_test(files_are_read),         cmocka_unit_test(rfc4716_goes_round),
+        cmocka_unit_test(comments_make_no_lines), cmocka_unit_test(rfc4716_headers_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

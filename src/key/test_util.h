@@ -15,10 +15,10 @@
 #include "key/test_keys.h"
 
 #define assert_ok(call) assert_int_equal((call), 0)
-#define assert_view(v, text)                                        \
-    do {                                                            \
-        struct view v_ = (v);                                       \
-        assert_int_equal(v_.len, strlen(text));                     \
+#define assert_view(v, text)                                         \
+    do {                                                             \
+        struct view v_ = (v);                                        \
+        assert_int_equal(v_.len, strlen(text));                      \
         if (v_.len) assert_memory_equal(v_.p, (text), strlen(text)); \
     } while (0)
 

@@ -337,6 +337,16 @@ int loop_signal(struct loop *l, int signal, loop_signal_fn *fn, void *arg)
     return 0;
 }
 
+/* The epoll set is shared with the parent and outlives it. But a signalfd in it wakes it for signals of the process that put it there. */
+int loop_forked(struct loop *l)
+{
+    if (!l->signal_watch) return 0;
+    leave_epoll(l->signal_watch);
+    TRY(control(l->signal_watch, EPOLL_CTL_ADD, l->signal_watch->events));
+    l->signal_watch->in_epoll = true;
+    return 0;
+}
+
 static void child_free(struct child *c)
 {
     LIST_REMOVE(c, link);

@@ -39,6 +39,8 @@ void loop_timer_free(struct loop_timer *t);
 /* Signals arrive as calls (signalfd; the signal is blocked). One function per signal; fn NULL: back to the default action, unblocked. */
 typedef void loop_signal_fn(void *arg, int signal);
 int loop_signal(struct loop *l, int signal, loop_signal_fn *fn, void *arg) MUST_USE;
+/* In the child of a fork whose parent ends without another turn: watches go on there as they are, signals must be listened for anew. */
+int loop_forked(struct loop *l) MUST_USE;
 /* A child's end (by pidfd). status as waitpid's. Called once, then forgotten. */
 typedef void loop_child_fn(void *arg, pid_t pid, int status);
 int loop_child(struct loop *l, pid_t pid, loop_child_fn *fn, void *arg) MUST_USE;

@@ -355,9 +355,52 @@ static void test_nested_turn(UNUSED void **state)
     fd_close(p[1]);
 }
 
+static void stop_on_signal(void *arg, int number) { loop_stop(arg, number); }
+static void write_byte(void *arg) { (void)!write(*(int *)arg, "x", 1); }
+static void stop_on_byte(void *arg, UNUSED int fd, UNUSED unsigned events) { loop_stop(arg, 1); }
+
+/* In the child of a fork whose parent is gone, with the same loop: a signal, a timer and a descriptor still arrive. */
+static int child_after_fork(struct loop *l, struct loop_timer *t)
+{
+    alarm(10);
+    if (loop_forked(l) < 0) return 2;
+    if (kill(getpid(), SIGUSR1) < 0 || loop_run(l) != SIGUSR1) return 3;
+    loop_timer_set(t, loop_now(l) + 10);
+    if (loop_run(l) != 1) return 4;
+    return 0;
+}
+
+static void test_forked(UNUSED void **state)
+{
+    int status;
+    pid_t outer = fork();
+    assert_true(outer >= 0);
+    if (outer == 0) {
+        int p[2];
+        struct loop *l;
+        struct loop_fd *w;
+        struct loop_timer *t;
+        if (pipe(p) < 0 || loop_new(&l) < 0 || loop_signal(l, SIGUSR1, stop_on_signal, l) < 0) _exit(9);
+        if (loop_fd_new(l, p[0], LOOP_READ, stop_on_byte, l, &w) < 0 || loop_timer_new(l, write_byte, &p[1], &t) < 0) _exit(9);
+        if (loop_turn(l, 0) < 0) _exit(9);
+        pid_t inner = fork();
+        if (inner < 0) _exit(9);
+        if (inner > 0) {
+            /* Stays only to tell the result: the loop's descriptors are gone here. */
+            loop_free(l);
+            _exit(waitpid(inner, &status, 0) == inner && WIFEXITED(status) ? WEXITSTATUS(status) : 8);
+        }
+        _exit(child_after_fork(l, t));
+    }
+    assert_int_equal(waitpid(outer, &status, 0), outer);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forked),
         cmocka_unit_test(test_pipe_read_write_hangup),
         cmocka_unit_test(test_regular_file_is_always_ready),
         cmocka_unit_test(test_free_inside_callback),

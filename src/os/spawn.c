@@ -227,3 +227,12 @@ int spawn_self_path(char **ret_path)
     *ret_path = copy;
     return 0;
 }
+
+int spawn_background(void)
+{
+    pid_t pid = fork();
+    if (pid < 0) return ERR_SYS(errno);
+    if (pid > 0) return SPAWN_PARENT;
+    (void)setsid(); /* cannot fail: a new process leads no group */
+    return 0;
+}

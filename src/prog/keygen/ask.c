@@ -49,6 +49,13 @@ const char *say_text(int err)
     return err_text(err);
 }
 
+void print_clean(struct view text)
+{
+    char clean[2 * PATH_BYTES_MAX];
+    vis_line(text, clean, sizeof(clean));
+    printf("%s", clean);
+}
+
 bool ask_line(const char *prompt, char *ret_line, size_t cap)
 {
     printf("%s", prompt);

@@ -8,7 +8,9 @@ int change_passphrase(struct keygen_options *o)
     if (ask_file(o, "Enter file in which the key is") < 0) return EXIT_SAID_NO;
     CLEANUP(key_unrefp) struct key *k = NULL;
     if (load_private(o, "Enter old passphrase: ", "Failed to load key", false, NULL, &k) < 0) return EXIT_FATAL;
-    printf("Key has comment '%s'\n", key_comment(k));
+    printf("Key has comment '");
+    print_clean(view_str(key_comment(k)));
+    printf("'\n");
     fflush(stdout);
     CLEANUP(buf_done) struct buf passphrase = BUF_INIT_SECRET(PASSPHRASE_BYTES_MAX);
     int err = o->new_passphrase
@@ -37,10 +39,9 @@ int change_comment(struct keygen_options *o)
     CLEANUP(buf_done) struct buf passphrase = BUF_INIT_SECRET(PASSPHRASE_BYTES_MAX);
     if (load_private(o, NULL, "Cannot load private key", true, &passphrase, &k) < 0) return EXIT_FATAL;
     char comment[1024], public_path[PATH_BYTES_MAX + 8];
-    if (*key_comment(k))
-        printf("Old comment: %s\n", key_comment(k));
-    else
-        printf("No existing comment\n");
+    printf(*key_comment(k) ? "Old comment: " : "No existing comment");
+    print_clean(view_str(key_comment(k)));
+    printf("\n");
     fflush(stdout);
     if (new_comment(o, comment, sizeof(comment)) < 0) return EXIT_SAID_NO;
     if (strcmp(comment, key_comment(k)) == 0) {

@@ -1,6 +1,6 @@
 /* ssh-keygen: what the command line asked for, and the functions that do it. Each mode is a function that gives the exit status;
  * errors are said where they are met. Files: main.c (table of options, table of modes), ask.c (prompts and loading keys), make.c
- * (new keys, -A), change.c (-p, -c), show.c (-l, -B, -y), convert.c (-e, -i), hosts.c (-F, -R, -H). */
+ * (new keys, -A), change.c (-p, -c), show.c (-l, -B, -y), convert.c (-e, -i), hosts.c (-F, -R, -H), certs.c (-L), dns.c (-r). */
 #pragma once
 
 #include "crypto/digest.h"
@@ -18,6 +18,7 @@ struct keygen_options {
     const char *file, *comment, *passphrase, *new_passphrase, *type, *format, *host, *cipher;
     int64_t bits, rounds;
     bool has_bits;
+    unsigned generic_dns;
     unsigned quiet, verbose;
     enum digest_alg hash;
     bool has_hash;
@@ -33,13 +34,16 @@ struct keygen_options {
 
 typedef int keygen_mode_fn(struct keygen_options *o);
 keygen_mode_fn make_key, make_host_keys, change_passphrase, change_comment, show_fingerprint, show_bubblebabble, show_public,
-    convert_export, convert_import, hosts_find, hosts_remove, hosts_hash;
+    convert_export, convert_import, hosts_find, hosts_remove, hosts_hash, show_certificates, show_dns;
 
 /* stderr, one line; gives EXIT_FATAL. */
 int say_fatal(const char *fmt, ...) PRINTF(1, 2);
 void say_error(const char *fmt, ...) PRINTF(1, 2);
 /* err_text in the words that scripts know from OpenSSH. */
 const char *say_text(int err);
+
+/* stdout, control characters escaped: what stands in a file must not reach the terminal raw. */
+void print_clean(struct view text);
 
 /* o->file, or asks for it ("Enter file in which the key is"), with the default below the home directory. The answer is in o->file
  * afterwards. */

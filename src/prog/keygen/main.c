@@ -18,6 +18,8 @@ enum mode {
     MODE_FIND,
     MODE_HASH,
     MODE_FINGERPRINT,
+    MODE_CERTIFICATES,
+    MODE_DNS,
     MODE_BABBLE,
     MODE_PASSPHRASE,
     MODE_COMMENT,
@@ -28,6 +30,8 @@ enum mode {
 };
 
 static keygen_mode_fn *const mode_fns[MODE_MAX] = {
+    [MODE_CERTIFICATES] = show_certificates,
+    [MODE_DNS] = show_dns,
     [MODE_MAKE] = make_key,
     [MODE_HOST_KEYS] = make_host_keys,
     [MODE_REMOVE] = hosts_remove,
@@ -87,6 +91,9 @@ static const struct option_row {
     { 'F', OPT_MODE_TEXT, AT(host), .mode = MODE_FIND, .what = "host [-lvH] [-f known_hosts]: find a host" },
     { 'R', OPT_MODE_TEXT, AT(host), .mode = MODE_REMOVE, .what = "host [-f known_hosts]: remove a host" },
     { 'H', OPT_MODE, .mode = MODE_HASH, .what = "[-f known_hosts]: hash the names" },
+    { 'L', OPT_MODE, .mode = MODE_CERTIFICATES, .what = "[-f file]: print certificates" },
+    { 'r', OPT_MODE_TEXT, AT(host), .mode = MODE_DNS, .what = "host [-g] [-f file]: SSHFP records" },
+    { 'g', OPT_COUNT, AT(generic_dns) },
     { 'a', OPT_CHECKED, .check = take_rounds },
     { 'b', OPT_CHECKED, .check = take_bits },
     { 'C', OPT_TEXT, AT(comment) },
@@ -108,7 +115,6 @@ static const struct option_row {
     { 'n', OPT_LATER_TEXT, .what = "making certificates and signatures" },
     { 'V', OPT_LATER_TEXT, .what = "making certificates" },
     { 'z', OPT_LATER_TEXT, .what = "making certificates" },
-    { 'L', OPT_LATER, .what = "printing certificates" },
     { 'K', OPT_LATER, .what = "resident keys of security keys" },
     { 'w', OPT_LATER_TEXT, .what = "security keys" },
     { 'O', OPT_LATER_TEXT, .what = "what takes options" },
@@ -117,8 +123,6 @@ static const struct option_row {
     { 'Q', OPT_LATER, .what = "key revocation lists" },
     { 'M', OPT_LATER_TEXT, .what = "making Diffie-Hellman moduli" },
     { 'Y', OPT_LATER_TEXT, .what = "signing files" },
-    { 'r', OPT_LATER_TEXT, .what = "SSHFP records" },
-    { 'g', OPT_LATER, .what = "SSHFP records" },
 #undef AT
 };
 

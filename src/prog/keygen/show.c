@@ -2,19 +2,11 @@
 #include "prog/keygen/keygen.h"
 
 #include "base/log.h"
-#include "base/vis.h"
 #include "key/authorized_keys.h"
 #include "key/public_line.h"
 
 #include <errno.h>
 #include <stdio.h>
-
-static void print_clean(struct view text)
-{
-    char clean[4096];
-    vis_line(text, clean, sizeof(clean));
-    printf("%s", clean);
-}
 
 static int print_fingerprint(const struct keygen_options *o, const struct key *k, struct view comment)
 {

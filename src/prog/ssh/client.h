@@ -61,6 +61,7 @@ struct client {
     char goodbye[512];
     bool authenticated, ended;
     int exit_status;
+    int killed_by; /* the signal that ended the loop, 0: none; main dies of it */
 };
 
 #define client_log(c, level, ...) log_at(&(c)->sink.log, level, __VA_ARGS__)
@@ -124,6 +125,8 @@ int session_event(struct client *c, const struct conn_event *e) MUST_USE;
 void session_free(struct session *s);
 /* Terminal back as it was; safe at any time. */
 void session_restore_terminal(struct client *c);
+/* Last words after the loop: terminal back, "Connection to HOST closed.", traffic. The connection still exists. */
+void session_farewell(struct client *c);
 
 /* Ends the loop with this status. */
 void client_end(struct client *c, int status);

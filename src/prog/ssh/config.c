@@ -43,7 +43,7 @@ static const char *get_env(UNUSED void *arg, const char *name) { return getenv(n
 static int expand_tokens(struct client *c, const char *text, char **ret, char *why, size_t why_cap)
 {
     CLEANUP(buf_done) struct buf hash = BUF_INIT(128);
-    char local_host[SOCK_HOST_BYTES] = "", short_name[SOCK_HOST_BYTES], port[8], uid[16];
+    char local_host[SOCK_HOST_BYTES] = "", short_name[SOCK_HOST_BYTES], port[16], uid[16];
     const struct ssh_options *o = &c->options;
     const char *host = c->host ? c->host : c->cmd.host, *user = c->remote_user ? c->remote_user : c->me->name;
     (void)!sock_host_name(local_host);

@@ -201,6 +201,12 @@ static int on_info_request(struct login *l, const struct auth_client_event *e)
 
 /* ---- next ---- */
 
+static struct view preferred(const struct login *l)
+{
+    const char *list = l->c->options.preferred_authentications;
+    return view_str(list ? list : "gssapi-with-mic,hostbased,publickey,keyboard-interactive,password");
+}
+
 static bool server_takes(const struct login *l, enum method m)
 {
     return !l->knows_methods || view_list_has(buf_view(&l->methods), view_str(method_names[m]));
@@ -240,7 +246,7 @@ static int give_up(struct login *l)
 
 static int next_attempt(struct login *l)
 {
-    struct view list = view_str(l->c->options.preferred_authentications), name;
+    struct view list = preferred(l), name;
     while (view_next_in_list(&list, &name))
         for (int m = METHOD_PUBLICKEY; m < METHOD_MAX; m++) {
             if (!view_eq_str(name, method_names[m]) || !is_enabled(l, (enum method)m) || !server_takes(l, (enum method)m)) continue;
@@ -308,7 +314,7 @@ int login_packet(struct client *c, struct view payload)
  * server takes. */
 static int first_attempt(struct login *l)
 {
-    struct view list = view_str(l->c->options.preferred_authentications), first = VIEW_EMPTY;
+    struct view list = preferred(l), first = VIEW_EMPTY;
     (void)view_next_in_list(&list, &first);
     while (view_eq_str(first, "gssapi-with-mic") || view_eq_str(first, "hostbased"))
         if (!view_next_in_list(&list, &first)) first = VIEW_EMPTY;

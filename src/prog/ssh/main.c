@@ -62,6 +62,18 @@ static void start_login(void *arg)
     client_end(c, EXIT_OWN_ERROR);
 }
 
+static int on_conn_event(void *arg, const struct conn_event *e) { return session_event(arg, e); }
+
+static int start_connection_layer(struct client *c)
+{
+    struct conn_config config = { .log = &c->sink.log };
+    struct conn_io_owner owner = { on_conn_event, c };
+    struct conn *conn;
+    TRY(conn_new(&config, &conn));
+    TRY(conn_io_new(c->loop, c->wire, conn, &owner, &c->conn_io));
+    return session_start(c);
+}
+
 static int on_packet(struct client *c, struct view payload)
 {
     uint8_t number = payload.p[0];
@@ -69,7 +81,7 @@ static int on_packet(struct client *c, struct view payload)
     if (is_auth) {
         if (!c->login || c->authenticated) return ERR_UNEXPECTED_MESSAGE;
         TRY(login_packet(c, payload));
-        return c->authenticated ? session_start(c) : 0;
+        return c->authenticated ? start_connection_layer(c) : 0;
     }
     return c->conn_io ? conn_io_packet(c->conn_io, payload) : ERR_UNEXPECTED_MESSAGE;
 }
@@ -249,7 +261,8 @@ static int connect_and_run(struct client *c)
     }
     err = loop_run(c->loop);
     session_restore_terminal(c);
-    if (c->wire) wire_io_flush_wait(c->wire, FLUSH_WAIT_MS);
+    if (c->wire && !c->killed_by) wire_io_flush_wait(c->wire, FLUSH_WAIT_MS);
+    session_farewell(c);
     return err;
 }
 
@@ -305,18 +318,31 @@ static void client_done(struct client *c)
     command_line_done(&c->cmd);
 }
 
+/* So that whoever waits for us sees what ended us. */
+static void die_of(int number)
+{
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    (void)signal(number, SIG_DFL);
+    (void)sigprocmask(SIG_UNBLOCK, &one, NULL);
+    (void)raise(number);
+}
+
 int main(int argc, char **argv)
 {
     static struct client c = { .in_fd = -1, .out_fd = -1, .exit_status = EXIT_OWN_ERROR, .server_sig_algs = BUF_INIT(65536), .host_key = BUF_INIT(1 << 20),
                                .sink = { .fd = -1 } };
     if (fd_fill_std() < 0) return EXIT_OWN_ERROR;
-    spawn_reset_signals(true);
+    (void)signal(SIGCHLD, SIG_DFL);
+    (void)signal(SIGPIPE, SIG_IGN); /* the others stay as they are: nohup's SIGHUP is to be ignored */
     (void)!spawn_hide_memory();
     crypto_start();
     ssh_options_init(&c.options);
     int err = run(&c, argc, argv);
     if (err < 0) c.exit_status = EXIT_OWN_ERROR;
-    int status = c.exit_status;
+    int status = c.exit_status, killed_by = c.killed_by;
     client_done(&c);
+    if (killed_by) die_of(killed_by);
     return status;
 }

@@ -2,8 +2,11 @@
  * that what is pasted waits in the terminal. */
 #include "prog/ssh/session_int.h"
 
+#include "base/secret.h"
 #include "os/fd.h"
 #include "os/random.h"
+
+#include <unistd.h>
 
 enum {
     TYPING_READ_BYTES = 16384,
@@ -94,7 +97,7 @@ static void on_typed(void *arg, int fd, UNUSED unsigned events)
 int session_raw_enter(struct session *s)
 {
     if (s->typing_fd < 0 || !tty_is(s->typing_fd)) return 0;
-    return tty_raw_enter(&s->raw, s->typing_fd, false);
+    return tty_raw_enter(&s->raw, STDIN_FILENO, false); /* the same terminal, and open for as long as the process */
 }
 
 int session_typing_start(struct session *s)
@@ -120,7 +123,6 @@ void session_typing_stop(struct session *s, bool eof)
     send_held(s);
     if (eof) chan_io_type_eof(s->io);
     conn_io_wake(s->c->conn_io);
-    session_restore_terminal(s->c);
     fd_close(s->typing_fd);
     s->typing_fd = -1;
 }

@@ -111,7 +111,7 @@ static int open_safely(struct monitor *m, const char *path, int *ret_fd)
     if (m->options.strict_modes) {
         int err = file_check_safe(fd, path, m->who.user->uid, m->who.user->home, why);
         if (err < 0) {
-            monitor_log(m, LOG_LEVEL_INFO, "%s", why);
+            monitor_log(m, LOG_LEVEL_INFO, "Authentication refused: %s", why);
             return err;
         }
     }

@@ -98,7 +98,8 @@ struct transport_event {
 int transport_next(struct transport *t, ms now, struct transport_event *ret) MUST_USE;
 
 /* ---- answers. Each question exactly once; ERR_STATE else. While open, the key exchange is parked; nothing blocks. ---- */
-int transport_answer_host_key(struct transport *t, bool accept) MUST_USE; /* the signature was verified before the question */
+/* The signature was verified before the question. Not accepted: DISCONNECT is queued, and ERR_HOST_KEY_REJECTED is returned and sticky. */
+int transport_answer_host_key(struct transport *t, bool accept) MUST_USE;
 int transport_answer_host_key_blob(struct transport *t, struct view blob) MUST_USE;
 int transport_answer_sign(struct transport *t, struct view signature_blob) MUST_USE; /* string algorithm, string signature */
 int transport_answer_group(struct transport *t, struct view p, struct view g) MUST_USE;
@@ -111,7 +112,7 @@ int transport_accept_service(struct transport *t) MUST_USE;
 /* Client: may be called before the first key exchange ends (it is held and goes out right behind NEWKEYS, in one flight with
  * packets sent over the link after it). */
 int transport_request_service(struct transport *t, const char *service) MUST_USE;
-int transport_rekey(struct transport *t) MUST_USE; /* starts one unless one is under way */
+int transport_rekey(struct transport *t) MUST_USE; /* starts one unless one is under way; OpenSSH's sshd takes none before login */
 int transport_ping(struct transport *t, struct view data) MUST_USE; /* ERR_UNSUPPORTED when the peer did not announce ping@openssh.com */
 int transport_ignore(struct transport *t, size_t n_random_bytes) MUST_USE;
 int transport_debug(struct transport *t, const char *text) MUST_USE;
@@ -150,7 +151,8 @@ void transport_traffic(const struct transport *t, struct transport_traffic *ret)
 
 /* ---- state is data ---- */
 /* Everything a process needs to go on: configuration, keys, sequence numbers, counters, compression state, bytes received and not yet handed
- * out, bytes queued and not yet sent. Not while a key exchange is under way or a question is open (ERR_AGAIN). The form is for
+ * out, bytes queued and not yet sent. Not while a key exchange is under way or a question is open or an EXT_INFO is
+ * half handed out (ERR_AGAIN); ERR_UNSUPPORTED when the peer's compressor stands where zlib cannot be entered again. The form is for
  * our own processes of one build. Appends; out should be a secret buf. The exported engine must not be used further. */
 int transport_export(struct transport *t, struct buf *out) MUST_USE;
 int transport_import(struct view data, const struct random *rnd, const struct log *log, ms now, struct transport **ret) MUST_USE;

@@ -1,0 +1,134 @@
+"""Fixtures for whole-program tests. See lib/ for what they are made of; test/README says how to write one."""
+import getpass
+import os
+import pwd
+import shutil
+import tempfile
+
+import pytest
+
+from lib import account as accounts
+from lib import process, programs, server
+from lib.client import Client
+from lib.keys import Keys
+
+def pytest_configure():
+    process.adopt_orphans()
+
+
+def temp_folder():
+    """In memory where that is possible, and passable for other users."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    path = tempfile.mkdtemp(prefix="nacre-test-", dir=base)
+    os.chmod(path, 0o755)
+    return path
+
+
+@pytest.fixture(scope="session")
+def session_folder():
+    path = temp_folder()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def workdir():
+    path = temp_folder()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def keys(session_folder):
+    return Keys(session_folder)
+
+
+@pytest.fixture(scope="session")
+def account(session_folder, keys):
+    """pwd entry of a second user with accounts.PASSWORD, whose ~/.ssh/authorized_keys has our keys. Root only."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to make an account")
+    name = "nacretest" + os.environ.get("PYTEST_XDIST_WORKER", "")
+    with accounts.account(name, os.path.join(session_folder, "home")) as entry:
+        ssh = os.path.join(entry.pw_dir, ".ssh")
+        os.mkdir(ssh, 0o700)
+        shutil.copy(keys.authorized_keys, ssh)
+        for path in (ssh, os.path.join(ssh, "authorized_keys")):
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+        yield entry
+
+
+@pytest.fixture(scope="session")
+def login(request):
+    """pwd entry of whom tests log in as: the second account for root, oneself otherwise."""
+    return request.getfixturevalue("account") if os.geteuid() == 0 else pwd.getpwnam(getpass.getuser())
+
+
+@pytest.fixture
+def servers():
+    """The servers of a test; stopped after it, and nothing may be left of them."""
+    started = []
+    yield started
+    for one in started:
+        one.stop()
+    process.wait_until(lambda: not process.leftovers(), "the end of " + str(process.leftovers()))
+
+
+@pytest.fixture
+def our_sshd(servers, workdir, keys):
+    """our_sshd(config_lines, flags=...) starts our server; given lines win over the defaults of lib/server.py."""
+
+    def start(lines=(), **options):
+        servers.append(server.start_sshd(programs.SSHD, workdir, keys, lines, **options))
+        return servers[-1]
+
+    return start
+
+
+@pytest.fixture
+def debian_sshd(servers, workdir, keys):
+    program = programs.peer("sshd")
+    if not program:
+        pytest.skip("no sshd of another make here")
+
+    def start(lines=(), **options):
+        servers.append(server.start_sshd(program, workdir, keys, lines, **options))
+        return servers[-1]
+
+    return start
+
+
+@pytest.fixture
+def dropbear(servers, workdir, keys):
+    if not programs.peer("dropbear"):
+        pytest.skip("no dropbear here")
+
+    def start(**options):
+        servers.append(server.start_dropbear(workdir, keys, **options))
+        return servers[-1]
+
+    return start
+
+
+@pytest.fixture
+def our_ssh(workdir, keys, login):
+    """our_ssh(server, config_lines, user=, key=) makes a lib/client.Client with our ssh."""
+
+    def make(one, lines=(), user=None, key=keys.user["ed25519"]):
+        return Client(programs.SSH, workdir, one, user or login.pw_name, key, lines)
+
+    if not programs.has(programs.SSH):
+        pytest.skip("ssh is not built")
+    return make
+
+
+@pytest.fixture
+def debian_ssh(workdir, keys, login):
+    program = programs.peer("ssh")
+    if not program:
+        pytest.skip("no ssh of another make here")
+
+    def make(one, lines=(), user=None, key=keys.user["ed25519"]):
+        return Client(program, workdir, one, user or login.pw_name, key, lines)
+
+    return make
