@@ -131,7 +131,7 @@ static void say_why(struct client *c, int err)
         log_error(&c->sink.log, "Received disconnect from %s:%s", peer, c->goodbye);
         log_error(&c->sink.log, "Disconnected from %s", peer);
     } else if (gone && c->authenticated)
-        client_log(c, LOG_LEVEL_INFO, "Connection to %s closed by remote host.", c->cmd.host);
+        client_log(c, LOG_LEVEL_INFO, "Connection to %s closed by remote host.", c->host);
     else if (gone && before_banner) {
         const char *what = err_errno(err) == ECONNRESET ? "read: Connection reset by peer" : "Connection closed by remote host";
         log_error(&c->sink.log, "kex_exchange_identification: %s", what);
@@ -337,7 +337,7 @@ int main(int argc, char **argv)
     (void)signal(SIGCHLD, SIG_DFL);
     (void)signal(SIGPIPE, SIG_IGN); /* the others stay as they are: nohup's SIGHUP is to be ignored */
     (void)!spawn_hide_memory();
-    crypto_start();
+    crypto_start_alone();
     ssh_options_init(&c.options);
     int err = run(&c, argc, argv);
     if (err < 0) c.exit_status = EXIT_OWN_ERROR;

@@ -160,7 +160,7 @@ int main(int argc, char **argv)
 {
     struct holder h = { .n_keys = 0 };
     proctitle_init(argc, argv);
-    crypto_start();
+    crypto_start_alone();
     int err = ipc_init(&h.listener, PART_IPC_FD, IPC_K, IPC_L);
     if (err == 0) err = loop_new(&h.loop);
     if (err == 0) err = load_keys(&h, argc - 1, argv + 1);

@@ -246,7 +246,7 @@ int main(int argc, char **argv)
     spawn_reset_signals(true);
     proctitle_init(argc, argv);
     if (command_line_parse(argc, argv, &l.cmd) < 0) return EXIT_USAGE;
-    crypto_start();
+    crypto_start_alone();
     if (l.cmd.mode == MODE_VERSION) {
         dprintf(STDERR_FILENO, "Nacre_%s, %s\n", NACRE_VERSION, crypto_library_version());
         return 0;

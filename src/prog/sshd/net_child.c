@@ -297,7 +297,7 @@ int main(int argc, char **argv)
     struct net_child n = { .host_keys = BUF_INIT(1 << 20) };
     proctitle_init(argc, argv);
     bool trap = argc > 1 && strcmp(argv[1], "-d") == 0;
-    crypto_start();
+    crypto_start_alone();
     int err = ipc_init(&n.monitor, PART_IPC_FD, IPC_N, IPC_M);
     if (err == 0) err = loop_new(&n.loop);
     if (err == 0) err = part_give_up_rights(sandbox_net_child, sandbox_net_child_n, trap);

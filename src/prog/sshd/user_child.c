@@ -268,7 +268,7 @@ int main(int argc, char **argv)
     static struct user_child c = { .setup_bytes = BUF_INIT(128 << 20), .host_keys = BUF_INIT(1 << 20) };
     proctitle_init(argc, argv);
     spawn_reset_signals(true);
-    crypto_start();
+    crypto_start_alone();
     (void)!spawn_hide_memory();
     sshd_options_init(&c.options);
     int err = ipc_init(&c.monitor, PART_IPC_FD, IPC_U, IPC_M);
