@@ -166,6 +166,8 @@ int conf_any_apply_record(struct conf_any a, const struct conf_image *img, const
 int conf_any_set(struct conf_any a, const char *setting, const struct conf_algorithms *algs, struct conf_diag *diag) MUST_USE;
 int conf_any_set_value(struct conf_any a, unsigned idx, const char *value, const struct conf_algorithms *algs,
                        struct conf_diag *diag) MUST_USE;
+/* As if it had never been set. */
+void conf_any_forget(struct conf_any a, unsigned idx);
 int conf_any_fill_defaults(struct conf_any a, const struct conf_algorithms *algs) MUST_USE;
 int conf_any_check(struct conf_any a, struct conf_diag *diag) MUST_USE;
 int conf_any_dump_option(struct conf_any a, const struct conf_option *opt, struct buf *out) MUST_USE;

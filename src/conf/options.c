@@ -39,6 +39,12 @@ void conf_any_done(struct conf_any a)
     conf_any_init(a);
 }
 
+void conf_any_forget(struct conf_any a, unsigned idx)
+{
+    value_done(&a.table->options[idx], conf_any_field(a, idx));
+    *conf_any_origin(a, idx) = (struct conf_origin){ CONF_UNSET, 0, 0 };
+}
+
 static int copy_fields(struct conf_any ret, const void *from)
 {
     const struct conf_table *t = ret.table;

@@ -74,6 +74,18 @@ int ssh_options_set_value(struct ssh_options *o, enum ssh_opt opt, const char *v
     return 0;
 }
 
+int ssh_options_override(struct ssh_options *o, enum ssh_opt opt, const char *value, const struct conf_algorithms *algs,
+                         struct conf_diag *diag)
+{
+    struct ssh_options fresh;
+    ssh_options_init(&fresh);
+    int err = conf_any_set_value(any_of(&fresh), opt, value, algs, diag); /* a bad value leaves the old one */
+    ssh_options_done(&fresh);
+    TRY(err);
+    conf_any_forget(any_of(o), opt);
+    return ssh_options_set_value(o, opt, value, algs, diag);
+}
+
 /* ---- Host ---- */
 
 static bool host_matches(const struct conf_record *r, struct view host)

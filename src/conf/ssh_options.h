@@ -65,6 +65,10 @@ int ssh_options_set(struct ssh_options *o, const char *setting, const struct con
 int ssh_options_set_value(struct ssh_options *o, enum ssh_opt opt, const char *value, const struct conf_algorithms *algs,
                           struct conf_diag *diag) MUST_USE;
 
+/* As ssh_options_set_value, but what stood there before is forgotten: most of ssh's flags win over an earlier flag or -o. */
+int ssh_options_override(struct ssh_options *o, enum ssh_opt opt, const char *value, const struct conf_algorithms *algs,
+                         struct conf_diag *diag) MUST_USE;
+
 /* ERR_NOMEM, ERR_LIMIT or what a callback gave. */
 int ssh_options_eval(struct ssh_options *o, const struct conf_image *img, struct ssh_conf_ctx *ctx, struct conf_diag *diag)
     MUST_USE;

@@ -17,7 +17,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-enum { FLUSH_WAIT_MS = 1000 };
+enum { FLUSH_WAIT_MS = 1000, WINDOW_START_BYTES = 16 << 20 };
 
 void client_end(struct client *c, int status)
 {
@@ -66,7 +66,8 @@ static int on_conn_event(void *arg, const struct conn_event *e) { return session
 
 static int start_connection_layer(struct client *c)
 {
-    struct conn_config config = { .log = &c->sink.log };
+    /* Larger than a server's: it is the user's own memory, and a download over a long path starts at full speed. */
+    struct conn_config config = { .log = &c->sink.log, .window_start_bytes = WINDOW_START_BYTES };
     struct conn_io_owner owner = { on_conn_event, c };
     struct conn *conn;
     TRY(conn_new(&config, &conn));

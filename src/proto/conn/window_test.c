@@ -313,14 +313,14 @@ static void test_long_path_fills(void **unused)
         size_t size = info_of(s.pair->b.conn, s.b).window_in_max;
         path_run(&s, 100);
         assert_true(info_of(s.pair->b.conn, s.b).window_in_max <=
-                    2 * size); /* what was asked for has a round trip to show its effect */
+                    4 * size); /* what was asked for has a round trip to show its effect */
     }
     assert_true(info_of(s.pair->b.conn, s.b).window_in_max >= 32 * MB);
     size_t before = s.received;
     path_run(&s, 500);
     size_t per_second = (s.received - before) * 2;
     if (per_second < 315 * 1000 * 1000) fail_msg("%zu bytes a second", per_second);
-    assert_true(s.max_window <= 64 * MB);
+    assert_true(s.max_window <= 128 * MB);
     path_done(&s);
 }
 
@@ -353,14 +353,16 @@ static void test_growth_is_given_time(void **unused)
     channel_id a, b;
     pair_open(p, &a, &b);
     write_all_and_take(p, a, b);
-    assert_int_equal(info_of(p->b.conn, b).window_in_max, 4 * MB);
+    assert_int_equal(info_of(p->b.conn, b).window_in_max, 8 * MB);
     assert_true(p->b.n_packets >= 2);
     while (p->b.n_packets > 1) assert_true(pair_next(&p->a, &ev) >= 0);
     write_all_and_take(p, a, b);
-    assert_int_equal(info_of(p->b.conn, b).window_in_max, 4 * MB);
-    while (p->b.n_packets) assert_true(pair_next(&p->a, &ev) >= 0);
-    write_all_and_take(p, a, b);
     assert_int_equal(info_of(p->b.conn, b).window_in_max, 8 * MB);
+    for (int i = 0; i < 2; i++) {
+        while (p->b.n_packets) assert_true(pair_next(&p->a, &ev) >= 0);
+        write_all_and_take(p, a, b);
+    }
+    assert_int_equal(info_of(p->b.conn, b).window_in_max, 32 * MB);
     pair_free(p);
 }
 
