@@ -3,6 +3,7 @@ import getpass
 import os
 import pwd
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -12,8 +13,24 @@ from lib import process, programs, server
 from lib.client import Client
 from lib.keys import Keys
 
+TEST_LIMIT_S = 60
+
+
 def pytest_configure():
     process.adopt_orphans()
+
+
+@pytest.fixture(autouse=True)
+def time_limit():
+    """A test that hangs fails instead."""
+
+    def expire(*_):
+        raise TimeoutError("the test took more than %d s" % TEST_LIMIT_S)
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.alarm(TEST_LIMIT_S)
+    yield
+    signal.alarm(0)
 
 
 def temp_folder():
@@ -71,7 +88,12 @@ def servers():
     yield started
     for one in started:
         one.stop()
-    process.wait_until(lambda: not process.leftovers(), "the end of " + str(process.leftovers()))
+    try:
+        process.wait_until(lambda: not process.leftovers(), "the end of what the servers left behind")
+    except AssertionError:
+        left = process.leftovers()
+        process.kill(pid for pid, _ in left) # or they would be found after every later test too
+        pytest.fail("left behind: %s\n%s" % (left, "".join(one.log.text() for one in started)))
 
 
 @pytest.fixture

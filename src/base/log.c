@@ -24,6 +24,7 @@ void log_at(const struct log *log, enum log_level level, const char *fmt, ...)
 int log_level_from_name(const char *name)
 {
     if (strcasecmp(name, "DEBUG") == 0) return LOG_LEVEL_DEBUG1;
+    if (strcasecmp(name, "SILENT") == 0) return LOG_LEVEL_QUIET;
     for (int i = 0; i < LOG_LEVEL_MAX; i++)
         if (strcasecmp(names[i], name) == 0) return i;
     return -1;

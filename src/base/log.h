@@ -40,6 +40,6 @@ void log_at(const struct log *log, enum log_level level, const char *fmt, ...) P
 /* For %.*s */
 #define VIEW_ARG(v) (int)(v).len, (v).p ? (const char *)(v).p : ""
 
-/* "QUIET".."DEBUG3" ("DEBUG" is DEBUG1). -1 for an unknown name. */
+/* "QUIET".."DEBUG3" ("DEBUG" is DEBUG1, "SILENT" is QUIET). -1 for an unknown name. */
 int log_level_from_name(const char *name);
 const char *log_level_name(enum log_level level);

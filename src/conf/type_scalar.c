@@ -103,7 +103,8 @@ static int log_level_parse(const struct conf_option *opt UNUSED, const struct co
 static int log_level_print(const struct conf_option *opt UNUSED, const void *value, size_t line_idx UNUSED, struct strv *ret_words)
 {
     enum log_level level = (enum log_level) * (const int *)value;
-    return strv_add(ret_words, view_str(level == LOG_LEVEL_DEBUG1 ? "DEBUG" : log_level_name(level)));
+    const char *name = level == LOG_LEVEL_DEBUG1 ? "DEBUG" : level == LOG_LEVEL_QUIET ? "SILENT" : log_level_name(level);
+    return strv_add(ret_words, view_str(name)); /* OpenSSH prints the first of two names for one level */
 }
 
 /* ---- numbers ---- */

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "wire/codec.h"
 
-enum ipc_role { IPC_L, IPC_K, IPC_M, IPC_N, IPC_U };
+enum ipc_role { IPC_L, IPC_K, IPC_M, IPC_N, IPC_U, IPC_Z };
 
 /* States of a connection, as bits. */
 enum ipc_state {
@@ -43,7 +43,7 @@ enum ipc_end {
 #undef IPC
 #include "wire/codec_fields_undef.h"
 
-enum { IPC_FDS_MAX = 2 };
+enum { IPC_FDS_MAX = 3 };
 
 struct ipc {
     int fd;              /* owned */

@@ -2,6 +2,7 @@
  * size and gives the child's error to the parent in a plain variable. So between vfork and exec there are system calls only: no
  * allocation, no name service, no stdio; everything else is prepared before. */
 #include "os/spawn.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/user.h"
 
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -183,6 +185,16 @@ int spawn_wait(pid_t pid, int *ret_status)
     return check(got);
 }
 
+int spawn_wait_or_kill(pid_t pid, ms timeout_ms, int *ret_status)
+{
+    CLEANUP(fd_closep) int pidfd = pidfd_open(pid, 0);
+    ms end = clock_now() + timeout_ms;
+    int err = pidfd < 0 ? ERR_SYS(errno) : ERR_CANCELLED;
+    while (err == ERR_CANCELLED) err = fd_wait(pidfd, false, end - clock_now());
+    if (err < 0) (void)kill(pid, SIGKILL);
+    return spawn_wait(pid, ret_status);
+}
+
 /* --- this process --- */
 
 int spawn_hide_memory(void)
@@ -234,5 +246,15 @@ int spawn_background(void)
     if (pid < 0) return ERR_SYS(errno);
     if (pid > 0) return SPAWN_PARENT;
     (void)setsid(); /* cannot fail: a new process leads no group */
+    return 0;
+}
+
+int spawn_copy(void)
+{
+    (void)signal(SIGCHLD, SIG_IGN);
+    pid_t pid = fork();
+    if (pid < 0) return ERR_SYS(errno);
+    if (pid > 0) return SPAWN_PARENT;
+    spawn_reset_signals(true);
     return 0;
 }

@@ -50,6 +50,8 @@ int spawn_exec(const struct spawn *s) MUST_USE;
 
 /* Waits for a child; status as waitpid's. */
 int spawn_wait(pid_t pid, int *ret_status) MUST_USE;
+/* The same within a time; after it the child is killed, which is no error. */
+int spawn_wait_or_kill(pid_t pid, ms timeout_ms, int *ret_status) MUST_USE;
 /* "exited with status 3", "was killed by signal 9 (Killed)". */
 void spawn_status_text(int status, char *ret_text, size_t cap);
 /* Name of a signal without SIG, as exit-signal wants it (RFC 4254 6.10); NULL for those that have none there. */
@@ -62,6 +64,10 @@ enum {
     SPAWN_PARENT = 1
 };
 int spawn_background(void) MUST_USE;
+
+/* For a process that only waits to be copied (prog/sshd/zygote.h): the child gets 0, with all signals as spawn_reset_signals(true) leaves them. The parent
+ * gets SPAWN_PARENT; it need not wait for the child, the kernel forgets it. */
+int spawn_copy(void) MUST_USE;
 
 /* Of this process: no ptrace by the user, no core dumps. For whoever holds secrets. */
 int spawn_hide_memory(void) MUST_USE;

@@ -19,10 +19,8 @@ struct command_line {
     const char *log_file;     /* -E */
     const char *query;        /* -Q */
     bool log_syslog;          /* -y */
-    bool quiet;               /* -q */
-    unsigned verbose;         /* -v */
-    unsigned tty_flags;       /* how many -t */
-    char *destination_user;   /* of user@host or the URI; NULL */
+    bool is_verbose;          /* a -v came */
+    const char *wants;        /* a flag whose feature this version lacks, for the sentence that refuses it; NULL */
     char *host;               /* as typed */
     char *command;            /* rest of the line joined; NULL: none */
 };
@@ -71,6 +69,7 @@ struct client {
 /* ---- command_line.c ---- fills options from flags. ERR_FORMAT after usage or a sentence was written. */
 int command_line_parse(struct client *c, int argc, char **argv) MUST_USE;
 void command_line_done(struct command_line *l);
+void command_line_usage(void);
 
 /* ---- config.c: files, defaults, tokens ---- */
 int config_load(struct client *c) MUST_USE;

@@ -15,11 +15,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Messages on a configuration come before there is a log: OpenSSH writes them to stderr. */
-static void print_diag(const struct conf_diag *diag)
+static void log_diag(struct client *c, const struct conf_diag *diag)
 {
-    for (size_t i = 0; i < diag->warnings.n; i++) dprintf(STDERR_FILENO, "%s\r\n", diag->warnings.v[i]);
-    for (size_t i = 0; i < diag->errors.n; i++) dprintf(STDERR_FILENO, "%s\r\n", diag->errors.v[i]);
+    for (size_t i = 0; i < diag->warnings.n; i++) log_info(&c->sink.log, "%s", diag->warnings.v[i]);
+    for (size_t i = 0; i < diag->errors.n; i++) log_error(&c->sink.log, "%s", diag->errors.v[i]);
 }
 
 /* ---- tokens ---- */
@@ -40,12 +39,31 @@ static int connection_hash(const char *local_host, const char *host, const char 
 
 static const char *get_env(UNUSED void *arg, const char *name) { return getenv(name); }
 
+/* Hostname knows %h and %% only. */
+static int expand_host(struct client *c, char **ret)
+{
+    const struct conf_token tokens[] = { { 'h', c->cmd.host } };
+    const struct conf_expand x = { .tokens = tokens, .n_tokens = ARRAY_LEN(tokens) };
+    char why[256] = "";
+    if (!c->options.hostname) {
+        *ret = view_dup_str(view_str(c->cmd.host));
+        return *ret ? 0 : ERR_NOMEM;
+    }
+    int err = conf_expand_str(&x, c->options.hostname, ret, why, sizeof why);
+    if (err < 0) client_fatal(c, "Hostname: %s", why[0] ? why : err_text(err));
+    return err;
+}
+
+/* Match exec comes before the values are final: it gets them as they stand. */
 static int expand_tokens(struct client *c, const char *text, char **ret, char *why, size_t why_cap)
 {
     CLEANUP(buf_done) struct buf hash = BUF_INIT(128);
+    CLEANUP(freep) char *early_host = NULL;
     char local_host[SOCK_HOST_BYTES] = "", short_name[SOCK_HOST_BYTES], port[16], uid[16];
     const struct ssh_options *o = &c->options;
-    const char *host = c->host ? c->host : c->cmd.host, *user = c->remote_user ? c->remote_user : c->me->name;
+    const char *user = c->remote_user ? c->remote_user : o->user ? o->user : c->me->name;
+    if (!c->host) TRY(expand_host(c, &early_host));
+    const char *host = c->host ? c->host : early_host;
     (void)!sock_host_name(local_host);
     short_host_name(local_host, short_name, sizeof short_name);
     snprintf(port, sizeof port, "%d", o->port > 0 ? o->port : 22);
@@ -60,14 +78,72 @@ static int expand_tokens(struct client *c, const char *text, char **ret, char *w
     return conf_expand_str(&x, text, ret, why, why_cap);
 }
 
+/* ~, ~/path, ~user/path */
+static int expand_home(struct client *c, const char *text, char **ret)
+{
+    CLEANUP(freep) char *name = NULL;
+    struct user *other;
+    size_t len = strcspn(text, "/");
+    if (text[0] != '~' || len == 1) return conf_expand_home(text, c->me->home, ret);
+    if (!(name = view_dup_str(view_of(text + 1, len - 1)))) return ERR_NOMEM;
+    TRY(user_by_name(name, &other));
+    int got = asprintf(ret, "%s%s", other->home, text + len);
+    user_free(other);
+    return got < 0 ? ERR_NOMEM : 0;
+}
+
 int config_expand(struct client *c, const char *text, bool is_path, const char *what, char **ret)
 {
     char why[256] = "";
     CLEANUP(freep) char *at_home = NULL;
-    if (is_path) TRY(conf_expand_home(text, c->me->home, &at_home));
-    int err = expand_tokens(c, is_path ? at_home : text, ret, why, sizeof why);
-    if (err < 0) client_fatal(c, "%s: %s", what, why[0] ? why : err_text(err));
+    int err = is_path ? expand_home(c, text, &at_home) : 0;
+    if (err == 0) err = expand_tokens(c, is_path ? at_home : text, ret, why, sizeof why);
+    if (err < 0) client_fatal(c, "%s: %s: %s", what, text, why[0] ? why : err_text(err));
     return err;
+}
+
+/* ---- what -G prints expanded; checked in any case, so that a bad token is no surprise in the middle of a session ---- */
+
+static int expand_in_place(struct client *c, char **value, bool is_path, const char *what)
+{
+    char *full;
+    if (!*value) return 0;
+    TRY(config_expand(c, *value, is_path, what, &full));
+    free(c->cmd.mode == MODE_DUMP ? *value : full);
+    if (c->cmd.mode == MODE_DUMP) *value = full;
+    return 0;
+}
+
+static int expand_list(struct client *c, struct strv *list, bool is_path, const char *what)
+{
+    for (size_t i = 0; i < list->n; i++) TRY(expand_in_place(c, &list->v[i], is_path, what));
+    return 0;
+}
+
+static int expand_forwards(struct client *c, struct conf_forwards *list, const char *what)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        TRY(expand_in_place(c, &list->v[i].listen_path, true, what));
+        TRY(expand_in_place(c, &list->v[i].connect_path, true, what));
+    }
+    return 0;
+}
+
+/* $NAME stands for the whole of a socket's path. */
+static bool is_variable(const char *path) { return path && path[0] == '$' && path[1] != '{'; }
+
+static int expand_values(struct client *c)
+{
+    struct ssh_options *o = &c->options;
+    TRY(expand_in_place(c, &o->control_path, true, "ControlPath"));
+    if (!is_variable(o->identity_agent)) TRY(expand_in_place(c, &o->identity_agent, true, "IdentityAgent"));
+    if (!is_variable(o->forward_agent.path)) TRY(expand_in_place(c, &o->forward_agent.path, true, "ForwardAgent"));
+    TRY(expand_in_place(c, &o->remote_command, false, "RemoteCommand"));
+    TRY(expand_forwards(c, &o->local_forward, "LocalForward"));
+    TRY(expand_forwards(c, &o->remote_forward, "RemoteForward"));
+    TRY(expand_list(c, &o->revoked_host_keys, true, "RevokedHostKeys"));
+    TRY(expand_list(c, &o->user_known_hosts_file, true, "UserKnownHostsFile"));
+    return expand_list(c, &o->set_env, false, "SetEnv");
 }
 
 /* ---- Match exec ---- */
@@ -86,7 +162,11 @@ static int match_exec(void *arg, const char *command, UNUSED const struct ssh_op
     int status;
     TRY(spawn_run(&s, &pid));
     TRY(spawn_wait(pid, &status));
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 1 : 0;
+    if (!WIFEXITED(status)) { /* killed: neither yes nor no */
+        client_fatal(c, "command '%s' exited abnormally", text);
+        return ERR_CANCELLED;
+    }
+    return WEXITSTATUS(status) == 0 ? 1 : 0;
 }
 
 /* ---- files ---- */
@@ -98,11 +178,12 @@ static int eval_file(struct client *c, const struct config_file *file, struct ss
     int err = config_file_load(file, &diag, &image);
     if (!must_exist && (file_err_is_missing(err) || err_errno(err) == EACCES)) return 0;
     if (file_err_is_missing(err)) {
-        dprintf(STDERR_FILENO, "Can't open user config file %s: No such file or directory\r\n", file->path);
+        client_fatal(c, "Can't open user config file %s: No such file or directory", file->path);
         return err;
     }
+    if (err == 0) client_log(c, LOG_LEVEL_DEBUG1, "Reading configuration data %s", file->path);
     if (err == 0) err = ssh_options_eval(&c->options, &image, ctx, &diag);
-    print_diag(&diag);
+    log_diag(c, &diag);
     conf_image_done(&image);
     return err;
 }
@@ -125,28 +206,25 @@ static int eval_files(struct client *c, struct ssh_conf_ctx *ctx)
 
 /* ---- what follows from the options ---- */
 
+/* Addresses in their usual form, 127.1 as 127.0.0.1, names in lower case: as known_hosts has them. */
 static int set_host(struct client *c)
 {
-    const struct conf_token tokens[] = { { 'h', c->cmd.host } };
-    const struct conf_expand x = { .tokens = tokens, .n_tokens = ARRAY_LEN(tokens) };
-    char why[256];
-    if (!c->options.hostname) {
-        c->host = view_dup_str(view_str(c->cmd.host));
-        return c->host ? 0 : ERR_NOMEM;
-    }
-    int err = conf_expand_str(&x, c->options.hostname, &c->host, why, sizeof why);
-    if (err < 0) dprintf(STDERR_FILENO, "Hostname: %s\r\n", why);
-    return err;
-}
-
-static void lower_case(char *s)
-{
-    for (; *s; s++) *s = (char)tolower((unsigned char)*s);
+    CLEANUP(sock_addrs_done) struct sock_addrs addrs = SOCK_ADDRS_INIT;
+    struct sock_resolve how = { .family = AF_UNSPEC, .numeric = true };
+    TRY(expand_host(c, &c->host));
+    for (char *p = c->host; *p; p++) *p = (char)tolower((unsigned char)*p);
+    if (sock_resolve(c->host, 0, &how, &addrs, NULL) < 0) return 0;
+    struct sock_text text;
+    sock_addr_text(&addrs.v[0], &text);
+    free(c->host);
+    c->host = view_dup_str(view_str(text.host));
+    return c->host ? 0 : ERR_NOMEM;
 }
 
 static int set_user(struct client *c)
 {
-    if (!c->options.user) c->remote_user = view_dup_str(view_str(c->me->name));
+    if (!c->options.user)
+        c->remote_user = view_dup_str(view_str(c->me->name));
     else
         TRY(config_expand(c, c->options.user, false, "User", &c->remote_user));
     return c->remote_user ? 0 : ERR_NOMEM;
@@ -156,7 +234,7 @@ static int check(struct client *c)
 {
     CLEANUP(conf_diag_done) struct conf_diag diag = CONF_DIAG_INIT;
     int err = ssh_options_check(&c->options, &diag);
-    print_diag(&diag);
+    log_diag(c, &diag);
     return err;
 }
 
@@ -173,17 +251,45 @@ static int load(struct client *c)
         TRY(eval_files(c, &ctx));
     }
     TRY(ssh_options_fill_defaults(&c->options, &c->algs.conf));
-    lower_case(c->host);
-    return set_user(c);
+    for (char *p = c->options.host_key_alias; p && *p; p++) *p = (char)tolower((unsigned char)*p);
+    TRY(set_user(c));
+    return expand_values(c);
+}
+
+/* Flags and options that make no sense together. */
+static int check_use(struct client *c)
+{
+    const struct ssh_options *o = &c->options;
+    bool has_command = c->cmd.command != NULL;
+    if (o->session_type == CONF_SESSION_SUBSYSTEM && !has_command) {
+        client_fatal(c, "You must specify a subsystem to invoke.");
+        command_line_usage();
+        return ERR_FORMAT;
+    }
+    if (has_command && o->remote_command) {
+        client_fatal(c, "Cannot execute command-line and remote command.");
+        return ERR_FORMAT;
+    }
+    if (o->fork_after_authentication && !has_command && !o->remote_command && o->session_type != CONF_SESSION_NONE) {
+        client_fatal(c, "Cannot fork into background without a command to execute.");
+        return ERR_FORMAT;
+    }
+    return 0;
 }
 
 int config_load(struct client *c)
 {
     TRY(load(c));
+    c->sink.log.level = (enum log_level)c->options.log_level;
+    TRY(check_use(c));
     if (c->cmd.mode == MODE_DUMP) return 0;
     if (c->options.refuse_connection) {
-        dprintf(STDERR_FILENO, "%s\r\n", c->options.refuse_connection);
+        client_fatal(c, "%s", c->options.refuse_connection);
         return ERR_DENIED;
+    }
+    if (c->cmd.wants) {
+        client_fatal(c, "%s is not available in this version", c->cmd.wants);
+        return ERR_UNSUPPORTED;
     }
     return check(c);
 }

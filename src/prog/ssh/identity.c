@@ -41,8 +41,8 @@ static int agent_path(struct client *c, char **ret)
     *ret = NULL;
     if (given && strcmp(given, "none") == 0) return 0;
     if (given && strcmp(given, "SSH_AUTH_SOCK") != 0) {
-        if (given[0] != '$') return config_expand(c, given, true, "IdentityAgent", ret);
-        path = getenv(given + (given[1] == '{' ? 2 : 1));
+        if (given[0] != '$' || given[1] == '{') return config_expand(c, given, true, "IdentityAgent", ret);
+        path = getenv(given + 1);
     }
     if (!path || !*path) return 0;
     *ret = view_dup_str(view_str(path));

@@ -240,10 +240,12 @@ static int start_connection(struct client *c)
 
 static int start_log(struct client *c)
 {
-    enum log_level level = (enum log_level)c->options.log_level;
-    if (c->cmd.quiet) level = LOG_LEVEL_QUIET;
-    if (c->cmd.verbose) level = (enum log_level)(LOG_LEVEL_DEBUG1 + MIN(c->cmd.verbose, 3u) - 1);
-    if (c->cmd.log_file) return logsink_init_file(&c->sink, level, c->cmd.log_file);
+    enum log_level level = ssh_options_is_set(&c->options, SSH_OPT_log_level) ? (enum log_level)c->options.log_level : LOG_LEVEL_INFO;
+    if (c->cmd.log_file) {
+        int err = logsink_init_file(&c->sink, level, c->cmd.log_file);
+        if (err < 0) dprintf(STDERR_FILENO, "Couldn't open logfile %s: %s\r\n", c->cmd.log_file, err_text(err));
+        return err;
+    }
     if (c->cmd.log_syslog)
         logsink_init_syslog(&c->sink, level, "ssh", c->options.syslog_facility << 3);
     else
@@ -262,6 +264,7 @@ static int connect_and_run(struct client *c)
     }
     err = loop_run(c->loop);
     session_restore_terminal(c);
+    if (c->wire && c->authenticated) transport_disconnect(wire_io_transport(c->wire), DISCONNECT_BY_APPLICATION, "disconnected by user");
     if (c->wire && !c->killed_by) wire_io_flush_wait(c->wire, FLUSH_WAIT_MS);
     session_farewell(c);
     return err;
@@ -282,14 +285,14 @@ static int run(struct client *c, int argc, char **argv)
         c->exit_status = 0;
         return 0;
     }
+    TRY(start_log(c));
+    client_log(c, LOG_LEVEL_DEBUG1, "Nacre_%s, %s", NACRE_VERSION, crypto_library_version());
     TRY(config_load(c));
     if (c->cmd.mode == MODE_DUMP) {
         TRY(config_dump(c));
         c->exit_status = 0;
         return 0;
     }
-    TRY(start_log(c));
-    client_log(c, LOG_LEVEL_DEBUG1, "Nacre_%s, %s", NACRE_VERSION, crypto_library_version());
     return connect_and_run(c);
 }
 
@@ -335,6 +338,7 @@ int main(int argc, char **argv)
     static struct client c = { .in_fd = -1, .out_fd = -1, .exit_status = EXIT_OWN_ERROR, .server_sig_algs = BUF_INIT(65536), .host_key = BUF_INIT(1 << 20),
                                .sink = { .fd = -1 } };
     if (fd_fill_std() < 0) return EXIT_OWN_ERROR;
+    fd_close_from(STDERR_FILENO + 1); /* what leaked into us would stay open as long as a session in the background */
     (void)signal(SIGCHLD, SIG_DFL);
     (void)signal(SIGPIPE, SIG_IGN); /* the others stay as they are: nohup's SIGHUP is to be ignored */
     (void)!spawn_hide_memory();

@@ -52,7 +52,7 @@ static int put_certs(struct buf *out) { return put_keys_if(out, is_cert); }
 static int put_plain_keys(struct buf *out) { return put_keys_if(out, is_plain); }
 static int put_signatures(struct buf *out) { return put_keys_if(out, is_signature); }
 static int put_all_keys(struct buf *out) { return put_keys_if(out, is_any); }
-static int put_compressions(struct buf *out) { return buf_put_str(out, "none\nzlib@openssh.com\n"); }
+static int put_compressions(struct buf *out) { return buf_put_str(out, "none\nzlib@openssh.com\nzlib\n"); }
 static int put_versions(struct buf *out) { return put(out, "2"); }
 
 static const struct {
@@ -67,19 +67,20 @@ static const struct {
     { "key-ca-sign", "CASignatureAlgorithms", put_signatures },
     { "key-cert", NULL, put_certs },
     { "key-plain", NULL, put_plain_keys },
-    { "key-sig", NULL, put_signatures },
+    { "key-sig", NULL, put_all_keys },
     { "mac", "MACs", put_macs },
     { "protocol-version", NULL, put_versions },
     { "sig", NULL, put_signatures },
     { "HostKeyAlgorithms", "PubkeyAcceptedAlgorithms", put_all_keys },
     { "HostbasedAcceptedAlgorithms", "PubkeyAcceptedKeyTypes", put_all_keys },
+    { "HostbasedKeyTypes", NULL, put_all_keys },
 };
 
 static int put_help(struct buf *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(queries); i++)
         if (queries[i].name[0] >= 'a') TRY(put(out, queries[i].name));
-    return put(out, "help");
+    return 0;
 }
 
 int query_print(struct client *c)

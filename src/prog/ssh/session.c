@@ -7,7 +7,9 @@
 #include "wire/messages.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -261,6 +263,18 @@ static int set_command(struct session *s)
     return s->command ? 0 : ERR_NOMEM;
 }
 
+/* A terminal is opened anew, so that it can be non-blocking for us alone: one that takes nothing (stopped, or its program hangs) must not keep us from
+ * escapes and signals. */
+static int copy_output(int fd, int *ret_fd)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int own = tty_is(fd) ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    if (own < 0) return fd_dup(fd, ret_fd);
+    *ret_fd = own;
+    return 0;
+}
+
 static int copy_descriptors(struct session *s)
 {
     const struct ssh_options *o = &s->c->options;
@@ -268,8 +282,8 @@ static int copy_descriptors(struct session *s)
         TRY(fd_devnull(&s->fds.in));
     else
         TRY(fd_dup(STDIN_FILENO, &s->fds.in));
-    TRY(fd_dup(STDOUT_FILENO, &s->fds.out));
-    return fd_dup(STDERR_FILENO, &s->fds.out_ext);
+    TRY(copy_output(STDOUT_FILENO, &s->fds.out));
+    return copy_output(STDERR_FILENO, &s->fds.out_ext);
 }
 
 static bool peer_is_openssh(const struct client *c)

@@ -133,7 +133,6 @@ static int start_log(struct listener *l)
     enum log_level level = l->cmd.quiet    ? LOG_LEVEL_QUIET
                            : l->cmd.debug ? (enum log_level)(LOG_LEVEL_DEBUG1 + l->cmd.debug - 1)
                                           : (enum log_level)l->options.log_level;
-    l->sink.name_errors = true;
     if (l->cmd.log_file) return logsink_init_file(&l->sink, level, l->cmd.log_file);
     if (l->cmd.log_stderr || l->cmd.debug)
         logsink_init_fd(&l->sink, level, STDERR_FILENO);

@@ -10,6 +10,7 @@
 #include "os/proctitle.h"
 #include "os/spawn.h"
 #include "prog/sshd/parts.h"
+#include "prog/sshd/zygote.h"
 #include "wire/messages.h"
 
 #include <errno.h>
@@ -17,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { CHILD_WAIT_MS = 3000 };
 
 /* ---- children ---- */
 
@@ -37,6 +40,27 @@ int monitor_start_user_child(struct monitor *m)
     TRY(start_child(m, PART_USER, PART_USER_PROGRAM_FD, IPC_U, &m->user_child, &m->user_pid));
     fd_close(PART_USER_PROGRAM_FD);
     return 0;
+}
+
+void monitor_end_user_child(struct monitor *m)
+{
+    int status;
+    if (m->user_child.fd < 0) return;
+    ipc_done(&m->user_child);
+    if (m->user_pid) (void)!spawn_wait_or_kill(m->user_pid, CHILD_WAIT_MS, &status); /* a zygote's copy is not our child */
+}
+
+/* Its last words to the peer may still be on their way. */
+static void end_net_child(struct monitor *m)
+{
+    struct ipc_message msg;
+    int status;
+    ms end = clock_now() + CHILD_WAIT_MS;
+    while (ipc_recv(&m->net, end, &msg) == 0)
+        for (size_t i = 0; i < ARRAY_LEN(msg.fds); i++) fd_close(msg.fds[i]);
+    ipc_done(&m->net);
+    (void)kill(m->net_pid, SIGKILL);
+    (void)!spawn_wait(m->net_pid, &status);
 }
 
 /* ---- log lines of the children ---- */
@@ -63,7 +87,6 @@ static int start_log(struct monitor *m)
         logsink_init_fd(&m->sink, level, STDERR_FILENO);
     else
         logsink_init_syslog(&m->sink, level, "sshd", m->options.syslog_facility << 3);
-    m->sink.name_errors = true;
     return 0;
 }
 
@@ -346,7 +369,8 @@ static int take_connection(struct monitor *m)
     snprintf(m->peer_host, sizeof m->peer_host, "%s", m->peer.host);
     m->grace_end = m->options.login_grace_time ? clock_now() + (ms)m->options.login_grace_time * 1000 : MS_NEVER;
     proctitle_set("sshd: [accepted]");
-    monitor_log(m, LOG_LEVEL_VERBOSE, "Connection from %s port %d on %s port %d", m->peer.host, m->peer.port, m->local.host, m->local.port);
+    monitor_log(m, LOG_LEVEL_VERBOSE, "Connection from %s port %d on %s port %d rdomain \"\"", m->peer.host, m->peer.port, m->local.host, m->local.port);
+    sock_tos(m->out_fd, m->options.ipqos.interactive);
     if (m->options.use_dns && m->setup.utmp_host_bytes) (void)!sock_reverse(&m->peer_addr, true, m->peer_host);
     m->net.state = IPC_UNKEYED;
     return send_net_start(m);
@@ -355,36 +379,101 @@ static int take_connection(struct monitor *m)
 static int prepare(struct monitor *m)
 {
     TRY(algorithms_init(&m->algs, ALGORITHMS_SERVER));
-    TRY(ipc_init(&m->listener, PART_IPC_FD, IPC_M, IPC_L));
-    TRY(ipc_init(&m->key_holder, PART_KEY_HOLDER_FD, IPC_M, IPC_K));
     struct view setup;
     TRY(map_file(PART_SETUP_FD, &setup));
     fd_close(PART_SETUP_FD);
     TRY(body_session_setup_get(setup, &m->setup));
     TRY(monitor_eval_options(m));
-    TRY(start_log(m));
+    return start_log(m);
+}
+
+/* What every monitor will use is loaded and set up once, before the copies are made. */
+static void warm_up(void)
+{
+    static const char *const types[] = { "ssh-ed25519", "ecdsa-sha2-nistp256" };
+    CLEANUP(user_freep) struct user *nobody = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        CLEANUP(key_unrefp) struct key *k = NULL;
+        CLEANUP(buf_done) struct buf signature = BUF_INIT(1024);
+        CLEANUP(freep) char *fingerprint = NULL;
+        if (key_generate(key_type_find(view_str(types[i])), 0, &k) < 0 || key_sign(k, VIEW_EMPTY, VIEW_LIT("x"), &signature) < 0) continue;
+        (void)!key_verify_blob(key_blob(k), view_str(types[i]), VIEW_LIT("x"), buf_view(&signature));
+        (void)!key_fingerprint(key_blob(k), DIGEST_SHA256, &fingerprint);
+    }
+    (void)!user_by_name(PART_USER_NAME, &nobody);
+}
+
+/* As a copy of a zygote, or executed for one connection only. */
+static int take_sockets(struct monitor *m, bool is_zygote)
+{
+    int fds[IPC_FDS_MAX] = { PART_IPC_FD, PART_KEY_HOLDER_FD, -1 };
+    struct ipc listener;
+    uint8_t number;
+    if (is_zygote) {
+        warm_up();
+        proctitle_set("sshd: [monitors]");
+        TRY(ipc_init(&listener, PART_IPC_FD, IPC_Z, IPC_L));
+        TRY(zygote_wait(&listener, &number, fds));
+        proctitle_set("sshd: [ready]");
+    }
+    TRY(ipc_init(&m->listener, fds[0], IPC_M, IPC_L));
+    TRY(ipc_init(&m->key_holder, fds[1], IPC_M, IPC_K));
+    return fds[2] >= 0 ? ipc_init(&m->user_child, fds[2], IPC_M, IPC_U) : 0;
+}
+
+static int start_children(struct monitor *m)
+{
     TRY(start_child(m, PART_AUTH, PART_AUTH_PROGRAM_FD, IPC_N, &m->net, &m->net_pid));
     fd_close(PART_AUTH_PROGRAM_FD);
-    return m->options.use_pam ? 0 : monitor_start_user_child(m);
+    return m->options.use_pam || m->user_child.fd >= 0 ? 0 : monitor_start_user_child(m);
+}
+
+static struct monitor m = { .in_fd = -1, .out_fd = -1, .user_child = { .fd = -1 }, .net = { .fd = -1 }, .session_id = BUF_INIT(64),
+                            .who = { .auth_info = BUF_INIT(65536) }, .stray_fields = BUF_INIT_SECRET(1 << 20) };
+
+/* Who is waited for is cut off, now or as soon as it is asked something: the monitor then goes the way it goes when a child dies, and PAM session,
+ * terminals and login records are closed. */
+static void on_terminate(UNUSED int signal)
+{
+    int saved = errno;
+    if (m.net.fd >= 0) (void)shutdown(m.net.fd, SHUT_RDWR);
+    if (m.user_child.fd >= 0) (void)shutdown(m.user_child.fd, SHUT_RDWR);
+    if (m.net.fd < 0 && m.user_child.fd < 0) _exit(255);
+    errno = saved;
+}
+
+static void catch_termination(void)
+{
+    static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+    struct sigaction how = { .sa_handler = on_terminate, .sa_flags = SA_RESTART };
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) (void)sigaction(signals[i], &how, NULL);
 }
 
 int main(int argc, char **argv)
 {
-    static struct monitor m = { .in_fd = -1, .out_fd = -1, .user_child = { .fd = -1 }, .net = { .fd = -1 }, .session_id = BUF_INIT(64),
-                                .who = { .auth_info = BUF_INIT(65536) }, .stray_fields = BUF_INIT_SECRET(1 << 20) };
     spawn_reset_signals(true);
     proctitle_init(argc, argv);
     crypto_start();
     (void)!spawn_hide_memory();
     sshd_options_init(&m.options);
     int err = prepare(&m);
+    if (err == 0) err = take_sockets(&m, argc > 1 && strcmp(argv[1], PART_ZYGOTE) == 0);
+    if (err == ERR_PEER_CLOSED) return 0; /* the listener ended */
+    if (err == 0) err = start_children(&m);
     if (err < 0) {
         dprintf(STDERR_FILENO, "sshd-session: cannot start: %s\n", err_text(err));
         return 255;
     }
+    catch_termination();
     err = take_connection(&m);
     if (err == ERR_PEER_CLOSED) return 0; /* the listener ended before there was a connection */
     if (err == 0) err = serve_net_child(&m);
-    if (m.net.state != IPC_SESSION) log_end_before_login(&m, err);
-    return m.net.state == IPC_SESSION ? 0 : 255;
+    bool had_session = m.net.state == IPC_SESSION;
+    if (!had_session) {
+        log_end_before_login(&m, err);
+        end_net_child(&m);
+        monitor_end_user_child(&m);
+    }
+    monitor_applicant_done(&m.who); /* closes what PAM has open */
+    return had_session ? 0 : 255;
 }

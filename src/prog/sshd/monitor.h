@@ -21,6 +21,8 @@ struct attempt {
     bool passed;
     bool postponed;            /* no verdict yet: PK_OK, a question, a new password wanted */
     char detail[512];          /* ": ED25519 SHA256:..." */
+    struct authorized_keys_options key_options; /* of the line that has the key; the applicant's only when the signature is right */
+    bool has_key_options;
 };
 
 /* Who wants in, and what holds for them. */
@@ -31,7 +33,7 @@ struct applicant {
     int failures;
     bool tried;                /* some attempt other than none was made */
     struct strv chains;        /* AuthenticationMethods not yet fulfilled; empty: any one method */
-    struct authorized_keys_options key_options; /* of the key that was accepted */
+    struct authorized_keys_options key_options; /* of the keys that were accepted */
     bool has_key_options;
     struct buf auth_info;      /* lines for SSH_USER_AUTH */
     struct pam *pam;
@@ -101,6 +103,9 @@ int monitor_choose_group(struct monitor *m, uint32_t min_bits, uint32_t bits, ui
 
 /* Ahead of need, unless PAM is used: what modules give a session (limits, cgroup, keyring, login uid) is inherited by processes started afterwards only. */
 int monitor_start_user_child(struct monitor *m) MUST_USE;
+
+/* Closes what leads to the user child, if there is one, and waits for its end. */
+void monitor_end_user_child(struct monitor *m);
 
 /* ---- monitor_session.c ---- */
 /* From handoff to the end of the connection. */

@@ -113,6 +113,8 @@ static bool chains_advance(struct monitor *m, const struct attempt *a)
 static void log_attempt(struct monitor *m, const struct attempt *a, const char *what)
 {
     bool loud = a->passed || !m->who.valid || m->who.failures >= m->options.max_auth_tries / 2 || a->method == METHOD_PASSWORD;
+    /* Keys of somebody who does not exist are not looked at; a mistyped name is one line, not one for each key. */
+    if (a->method == METHOD_PUBLICKEY && !m->who.valid && !a->passed) return;
     char submethod[64] = "";
     if (a->submethod.len) snprintf(submethod, sizeof submethod, "/%.*s", VIEW_ARG(a->submethod));
     monitor_log(m, loud ? LOG_LEVEL_INFO : LOG_LEVEL_VERBOSE, "%s %s%s for %s%s from %s port %d ssh2%s", what, a->method_name, submethod,

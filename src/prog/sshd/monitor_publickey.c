@@ -72,8 +72,8 @@ static bool line_lets_in(struct monitor *m, const char *path, const struct autho
     return false;
 }
 
-/* Goes through the lines with this key. Found: its options are kept. */
-static bool file_has_key(struct monitor *m, const char *path, struct view file, struct view key)
+/* Goes through the lines with this key. Found: its options are in the attempt. */
+static bool file_has_key(struct monitor *m, const char *path, struct view file, struct view key, struct attempt *a)
 {
     struct authorized_keys_scan scan;
     struct authorized_keys_line line;
@@ -92,10 +92,9 @@ static bool file_has_key(struct monitor *m, const char *path, struct view file, 
                 authorized_keys_options_done(&o);
                 continue;
             }
-            if (m->who.has_key_options) authorized_keys_options_done(&m->who.key_options);
-            m->who.key_options = o;
-            m->who.has_key_options = true;
-            log_debug(&m->sink.log, "%s:%zu: matching key found", path, line.number);
+            a->key_options = o;
+            a->has_key_options = true;
+            monitor_log(m, LOG_LEVEL_VERBOSE, "Accepted key%s found at %s:%zu", a->detail[0] ? a->detail + 1 : "", path, line.number);
         }
     }
     authorized_keys_scan_done(&scan);
@@ -119,7 +118,7 @@ static int open_safely(struct monitor *m, const char *path, int *ret_fd)
     return 0;
 }
 
-static bool path_has_key(struct monitor *m, const char *path, struct view key)
+static bool path_has_key(struct monitor *m, const char *path, struct view key, struct attempt *a)
 {
     CLEANUP(buf_done) struct buf file = BUF_INIT(AUTHORIZED_KEYS_BYTES_MAX);
     CLEANUP(fd_closep) int fd = -1;
@@ -132,7 +131,7 @@ static bool path_has_key(struct monitor *m, const char *path, struct view key)
         log_debug(&m->sink.log, "Could not open user '%s' authorized keys '%s': %s", m->who.name, path, err_text(err));
         return false;
     }
-    return file_has_key(m, path, buf_view(&file), key);
+    return file_has_key(m, path, buf_view(&file), key, a);
 }
 
 /* AuthorizedKeysFile's words: tokens %% %h %u %U, relative paths below the home directory, globs. */
@@ -154,7 +153,7 @@ static int expand_path(const struct monitor *m, const char *word, struct buf *ou
     return buf_put_str(out, text);
 }
 
-static bool user_has_key(struct monitor *m, struct view key)
+static bool user_has_key(struct monitor *m, struct view key, struct attempt *a)
 {
     for (size_t i = 0; i < m->options.authorized_keys_file.n; i++) {
         const char *word = m->options.authorized_keys_file.v[i];
@@ -166,22 +165,53 @@ static bool user_has_key(struct monitor *m, struct view key)
         bool has_wildcards = strpbrk(word, "*?[") != NULL;
         int err = has_wildcards ? file_glob(text, &paths) : strv_add(&paths, view_str(text));
         for (size_t k = 0; err == 0 && k < paths.n; k++)
-            if (path_has_key(m, paths.v[k], key)) return true;
+            if (path_has_key(m, paths.v[k], key, a)) return true;
     }
     return false;
+}
+
+/* A line for SSH_USER_AUTH. */
+static int put_auth_info(struct view key, struct buf *out)
+{
+    struct rd r = rd_of(key);
+    CLEANUP(buf_done) struct buf base64 = BUF_INIT(128 * 1024);
+    TRY(base64_put(&base64, key));
+    struct view type = rd_string(&r);
+    TRY(rd_stop(&r));
+    return buf_printf(out, "publickey %.*s %.*s\n", VIEW_ARG(type), VIEW_ARG(buf_view(&base64)));
+}
+
+/* AuthenticationMethods publickey,publickey asks for two different keys. */
+static bool key_was_used(struct monitor *m, struct view key)
+{
+    CLEANUP(buf_done) struct buf line = BUF_INIT(256 * 1024);
+    struct view all = buf_view(&m->who.auth_info);
+    if (all.len == 0) return false;
+    if (put_auth_info(key, &line) < 0) return true;
+    if (!memmem(all.p, all.len, buf_view(&line).p, buf_len(&line))) return false;
+    monitor_log(m, LOG_LEVEL_INFO, "refusing previously-used %s key", key_short_name(key));
+    return true;
 }
 
 static bool key_is_allowed(struct monitor *m, struct view algorithm, struct view key, struct attempt *a)
 {
     /* An applicant who cannot get in takes the same road as far as there is one. */
-    return key_is_usable(m, algorithm, key, a) && m->who.user && user_has_key(m, key) && m->who.valid;
+    return key_is_usable(m, algorithm, key, a) && !key_was_used(m, key) && m->who.user && user_has_key(m, key, a) && m->who.valid;
+}
+
+static void forget_options(struct attempt *a)
+{
+    if (a->has_key_options) authorized_keys_options_done(&a->key_options);
+    a->has_key_options = false;
 }
 
 int publickey_query(struct monitor *m, const struct ipc_auth_publickey_query *q, struct attempt *a)
 {
-    if (!key_is_allowed(m, q->algorithm, q->key, a)) return 0;
+    bool allowed = key_is_allowed(m, q->algorithm, q->key, a);
+    forget_options(a);
+    if (!allowed) return 0;
     a->postponed = true;
-    log_debug(&m->sink.log, "Postponed publickey for %s from %s port %d ssh2 [preauth]", m->who.name, m->peer.host, m->peer.port);
+    monitor_log(m, LOG_LEVEL_VERBOSE, "Postponed publickey for %s from %s port %d ssh2 [preauth]", m->who.name, m->peer.host, m->peer.port);
     return method_postpone(m, &(struct ipc_auth_verdict){ .verdict = AUTH_VERDICT_PK_OK });
 }
 
@@ -215,17 +245,57 @@ static bool signature_is_right(const struct monitor *m, const struct ipc_auth_pu
     return signed_data(m, q, host_key, &data) == 0 && key_verify_blob(q->key, q->algorithm, buf_view(&data), q->signature) == 0;
 }
 
-static int note_auth_info(struct monitor *m, struct view key)
+/* PROTOCOL.u2f: a security key says in its signature whether somebody touched it and showed who they are. PubkeyAuthOptions can only ask for more than the
+ * key's line does. */
+static bool user_was_there(struct monitor *m, const struct attempt *a, struct view signature)
 {
-    struct rd r = rd_of(key);
-    CLEANUP(buf_done) struct buf base64 = BUF_INIT(128 * 1024);
-    TRY(base64_put(&base64, key));
-    struct view type = rd_string(&r);
-    return buf_printf(&m->who.auth_info, "publickey %.*s %.*s\n", VIEW_ARG(type), VIEW_ARG(buf_view(&base64)));
+    const struct authorized_keys_options *key = &a->key_options;
+    bool touch = (m->options.pubkey_auth_options & CONF_PUBKEY_TOUCH_REQUIRED) || !key->no_touch_required;
+    bool verify = (m->options.pubkey_auth_options & CONF_PUBKEY_VERIFY_REQUIRED) || key->verify_required;
+    uint8_t flags;
+    uint32_t counter;
+    int err = key_signature_sk_details(signature, &flags, &counter);
+    if (err == ERR_NOT_FOUND) return true; /* no security key */
+    if (err < 0) return false;
+    const char *lacks = touch && !(flags & KEY_SK_USER_PRESENT)     ? "user presence (authenticator touch)"
+                        : verify && !(flags & KEY_SK_USER_VERIFIED) ? "user verification"
+                                                                    : NULL;
+    if (!lacks) return true;
+    monitor_log(m, LOG_LEVEL_ERROR, "public key signature for %s from %s port %d rejected: %s requirement not met", m->who.name, m->peer.host,
+                m->peer.port, lacks);
+    return false;
+}
+
+/* What several keys of one login permit together is what each of them permits; two that force different commands contradict each other. */
+static bool take_options(struct monitor *m, struct attempt *a)
+{
+    struct authorized_keys_options *had = &m->who.key_options, *more = &a->key_options;
+    if (!m->who.has_key_options) {
+        *had = *more;
+        m->who.has_key_options = true;
+        a->has_key_options = false;
+        return true;
+    }
+    if (had->command && more->command && strcmp(had->command, more->command) != 0) {
+        monitor_log(m, LOG_LEVEL_ERROR, "the keys of %s force different commands", m->who.name);
+        return false;
+    }
+    if (!had->command) {
+        had->command = more->command;
+        more->command = NULL;
+    }
+    had->permit_pty &= more->permit_pty;
+    had->permit_port_forwarding &= more->permit_port_forwarding;
+    had->permit_agent &= more->permit_agent;
+    had->permit_x11 &= more->permit_x11;
+    had->permit_user_rc &= more->permit_user_rc;
+    had->restricted |= more->restricted;
+    return true;
 }
 
 int publickey_check(struct monitor *m, const struct ipc_auth_publickey *q, struct attempt *a)
 {
-    a->passed = key_is_allowed(m, q->algorithm, q->key, a) && signature_is_right(m, q);
-    return a->passed ? note_auth_info(m, q->key) : 0;
+    a->passed = key_is_allowed(m, q->algorithm, q->key, a) && signature_is_right(m, q) && user_was_there(m, a, q->signature) && take_options(m, a);
+    forget_options(a);
+    return a->passed ? put_auth_info(q->key, &m->who.auth_info) : 0;
 }

@@ -10,6 +10,7 @@
 #include "os/spawn.h"
 
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -161,11 +162,15 @@ static int open_pam_session(struct monitor *m)
     char connection[2 * SOCK_TEXT_BYTES + 64];
     snprintf(connection, sizeof connection, "SSH_CONNECTION=%s %d %s %d", m->peer.host, m->peer.port, m->local.host, m->local.port);
     TRY(pam_set_env(m->who.pam, connection));
+    bool is_root = geteuid() == 0;
+    /* Modules such as pam_group add to the groups that are there. */
+    if (is_root) TRY(user_set_groups(m->who.user));
     int err = pam_open_credentials(m->who.pam, false);
     if (err == 0) err = pam_open_user_session(m->who.pam);
+    if (is_root) TRY(user_load_groups_of_process(m->who.user));
     if (err == 0) return 0;
     monitor_log(m, LOG_LEVEL_ERROR, "PAM: cannot open a session for %s: %s", m->who.user->name, pam_reason(m->who.pam));
-    return geteuid() == 0 ? err : 0; /* an ordinary user who serves himself may lack what modules want */
+    return is_root ? err : 0; /* an ordinary user who serves himself may lack what modules want */
 }
 
 static int put_last_login(const struct monitor *m, struct buf *out)
@@ -233,10 +238,13 @@ static int start_user_child(struct monitor *m, struct view transport)
 /* What was needed for the login only. The monitor lives as long as the session and should cost little. */
 static void forget_login(struct monitor *m)
 {
+    int status;
     fd_close(m->in_fd);
     fd_close(m->out_fd);
     m->in_fd = m->out_fd = -1;
     ipc_done(&m->net);
+    (void)kill(m->net_pid, SIGKILL); /* it has nothing more to say */
+    (void)!spawn_wait(m->net_pid, &status);
     ipc_done(&m->listener);
     algorithms_done(&m->algs);
     malloc_trim(0);
@@ -244,12 +252,9 @@ static void forget_login(struct monitor *m)
 
 static void close_session(struct session *s)
 {
-    int status;
-    ipc_done(&s->m->user_child);
-    (void)!spawn_wait(s->m->user_pid, &status);
+    monitor_end_user_child(s->m);
     while (s->n_terminals) log_out(s, &s->terminals[s->n_terminals - 1]);
     free(s->terminals);
-    monitor_applicant_done(&s->m->who);
 }
 
 int session_run(struct monitor *m, struct view transport)
@@ -258,6 +263,7 @@ int session_run(struct monitor *m, struct view transport)
     (void)!IPC_SEND(&m->listener, startup_done, .authenticated = true);
     TRY(open_pam_session(m));
     if (m->user_child.fd < 0) TRY(monitor_start_user_child(m));
+    monitor_log(m, LOG_LEVEL_VERBOSE, "User child is on pid %d", (int)m->user_pid);
     m->user_child.state = IPC_SESSION;
     TRY(start_user_child(m, transport));
     forget_login(m);

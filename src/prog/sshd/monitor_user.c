@@ -96,10 +96,12 @@ static int look_up(struct monitor *m)
     TRY(monitor_eval_options(m));
     if (!m->who.user) {
         monitor_log(m, LOG_LEVEL_INFO, "Invalid user %s from %s port %d", m->who.name, m->peer.host, m->peer.port);
-        return 0;
-    }
-    m->who.valid = account_allows(m);
-    return 0;
+    } else
+        m->who.valid = account_allows(m);
+    if (!m->options.refuse_connection) return 0;
+    monitor_log(m, LOG_LEVEL_INFO, "administratively prohibited connection for %s%s from %s port %d", m->who.user ? "" : "invalid user ", m->who.name,
+                m->peer.host, m->peer.port);
+    return ERR_PEER_CLOSED;
 }
 
 static int same_applicant(struct monitor *m, struct view user, struct view service)

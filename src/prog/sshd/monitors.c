@@ -1,5 +1,6 @@
-/* The monitors of a listener. Starting a program costs more than a login should: a few are kept ready, each with its own two children, and are
- * replaced after they were used, when the connection is already being served. */
+/* The monitors of a listener. Starting a program costs more than a login should: monitors are copies of a zygote, a few are kept ready, each with its own two
+ * children, and they are replaced after they were used, when the connection is already being served. A daemon that serves one connection only (-d, -i)
+ * executes its monitor, so that it is its child and its end can be waited for. */
 #include "prog/sshd/listener.h"
 
 #include "os/fd.h"
@@ -21,8 +22,16 @@ struct monitor {
     enum monitor_state state;
 };
 
+struct zygote {
+    struct monitors *all;
+    const char *name;
+    struct ipc ipc;
+    struct loop_fd *watch;
+};
+
 struct monitors {
     struct listener *l;
+    struct zygote session_zygote, user_zygote; /* ipc.fd -1: none */
     struct monitor *first;
     size_t n, n_by_state[3], n_ready_wanted;
     int setup_fd, session_program, auth_program, user_program;
@@ -48,19 +57,12 @@ static void monitor_free(struct monitor *m)
     free(m);
 }
 
+/* The only session of -d and -i has ended. */
 static void on_exit_of(void *arg, UNUSED pid_t pid, int status)
 {
-    struct monitor *m = arg;
-    struct listener *l = m->all->l;
-    char text[64];
-    spawn_status_text(status, text, sizeof text);
-    bool one_only = m->all->one_only && m->state != MONITOR_READY;
-    log_debug(&l->sink.log, "session process %d %s", (int)pid, text);
-    if (m->state == MONITOR_READY) log_error(&l->sink.log, "%s could not serve: it %s", PART_SESSION, text);
-    monitor_free(m);
-    if (!one_only) return;
-    l->served_status = status;
-    loop_stop(l->loop, 1);
+    struct monitors *all = arg;
+    all->l->served_status = status;
+    loop_stop(all->l->loop, 1);
 }
 
 static int take_messages(struct monitor *m)
@@ -76,27 +78,82 @@ static int take_messages(struct monitor *m)
     }
 }
 
+/* The socket of a monitor closes when it has ended, or has a session and needs nothing of us any more. */
 static void on_message(void *arg, UNUSED int fd, UNUSED unsigned events)
 {
     struct monitor *m = arg;
     int err = take_messages(m);
     if (err == 0 || err == ERR_AGAIN) return;
-    /* It has ended, or talks nonsense: its end is told by on_exit_of. */
-    loop_fd_free(m->watch);
-    m->watch = NULL;
+    if (m->state == MONITOR_READY) log_error(&m->all->l->sink.log, "a waiting %s ended before it had a connection", PART_SESSION);
+    monitor_free(m);
 }
 
-static int start_process(struct monitors *all, int ipc_fd, int keys_fd, pid_t *ret_pid)
+/* ---- starting ---- */
+
+static int execute_monitor(struct monitors *all, int ipc_fd, int keys_fd, const char *role, pid_t *ret_pid)
 {
     struct listener *l = all->l;
     const struct spawn_fd fds[] = {
         { ipc_fd, PART_IPC_FD }, { all->setup_fd, PART_SETUP_FD }, { keys_fd, PART_KEY_HOLDER_FD },
         { all->auth_program, PART_AUTH_PROGRAM_FD }, { all->user_program, PART_USER_PROGRAM_FD }, { STDERR_FILENO, STDERR_FILENO },
     };
-    const char *argv[] = { PART_SESSION, NULL };
+    const char *argv[] = { PART_SESSION, role, NULL };
     struct spawn s = { .path = l->parts.v[PART_IDX_SESSION], .exec_fd = all->session_program, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds),
                        .new_session = !all->one_only };
     return spawn_run(&s, ret_pid);
+}
+
+static int execute_user_zygote(struct monitors *all, int ipc_fd)
+{
+    const struct spawn_fd fds[] = { { ipc_fd, PART_IPC_FD }, { STDERR_FILENO, STDERR_FILENO } };
+    const char *argv[] = { PART_USER, PART_ZYGOTE, NULL };
+    struct spawn s = { .path = all->l->parts.v[PART_IDX_USER], .exec_fd = all->user_program, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds), .new_session = true };
+    pid_t pid;
+    return spawn_run(&s, &pid);
+}
+
+/* A zygote that has ended leaves a listener that can serve nobody: better to end as well and be started anew by whoever watches over it. */
+static void on_zygote(void *arg, UNUSED int fd, unsigned events)
+{
+    struct zygote *z = arg;
+    if (!(events & (LOOP_READ | LOOP_HANGUP))) return;
+    log_at(&z->all->l->sink.log, LOG_LEVEL_FATAL, "%s has ended: no connection can be served any more", z->name);
+    loop_stop(z->all->l->loop, ERR_PEER_CLOSED);
+}
+
+static int zygote_start(struct monitors *all, struct zygote *z, const char *name)
+{
+    int pair[2];
+    pid_t pid;
+    TRY(fd_socketpair(pair));
+    CLEANUP(fd_closep) int theirs = pair[1];
+    z->all = all;
+    z->name = name;
+    TRY(ipc_init(&z->ipc, pair[0], IPC_L, IPC_Z));
+    TRY(loop_fd_new(all->l->loop, z->ipc.fd, LOOP_READ, on_zygote, z, &z->watch));
+    return strcmp(name, PART_SESSION) == 0 ? execute_monitor(all, theirs, STDERR_FILENO, PART_ZYGOTE, &pid) : execute_user_zygote(all, theirs);
+}
+
+/* With PAM a user child has to inherit what modules gave its monitor, so the monitor starts it; else it is a copy of the other zygote. */
+static int copy_monitor(struct monitors *all, int ipc_fd, int keys_fd)
+{
+    const int fds[3] = { ipc_fd, keys_fd, -1 };
+    if (all->user_zygote.ipc.fd < 0) return IPC_SEND_FDS(&all->session_zygote.ipc, fork_monitor, fds, 2, .reserved = 0);
+    int pair[2];
+    TRY(fd_socketpair(pair));
+    CLEANUP(fd_closep) int monitors_end = pair[0];
+    CLEANUP(fd_closep) int users_end = pair[1];
+    const int with_user[3] = { ipc_fd, keys_fd, monitors_end };
+    TRY(IPC_SEND_FDS(&all->user_zygote.ipc, fork_user, &users_end, 1, .reserved = 0));
+    return IPC_SEND_FDS(&all->session_zygote.ipc, fork_monitor_with_user, with_user, 3, .reserved = 0);
+}
+
+static int start_monitor(struct monitors *all, int ipc_fd, int keys_fd)
+{
+    pid_t pid;
+    if (!all->one_only) return copy_monitor(all, ipc_fd, keys_fd);
+    TRY(execute_monitor(all, ipc_fd, keys_fd, NULL, &pid));
+    return loop_child(all->l->loop, pid, on_exit_of, all);
 }
 
 static int monitor_new(struct monitors *all, struct monitor **ret)
@@ -123,12 +180,10 @@ static int monitor_new(struct monitors *all, struct monitor **ret)
     all->first = m;
     all->n++;
     all->n_by_state[MONITOR_READY]++;
-    pid_t pid;
     int err = ipc_init(&m->ipc, pair[0], IPC_L, IPC_M);
     m->ipc.state = IPC_ANY;
     if (err == 0) err = loop_fd_new(l->loop, m->ipc.fd, LOOP_READ, on_message, m, &m->watch);
-    if (err == 0) err = start_process(all, ipc_theirs, keys_theirs, &pid);
-    if (err == 0) err = loop_child(l->loop, pid, on_exit_of, m);
+    if (err == 0) err = start_monitor(all, ipc_theirs, keys_theirs);
     if (err < 0) {
         monitor_free(m);
         return err;
@@ -173,11 +228,13 @@ int monitors_new(struct listener *l, size_t n_ready, struct monitors **ret)
     struct monitors *all = calloc(1, sizeof *all);
     if (!all) return ERR_NOMEM;
     *all = (struct monitors){ .l = l, .n_ready_wanted = n_ready, .setup_fd = -1, .session_program = -1, .auth_program = -1, .user_program = -1,
-                              .one_only = l->cmd.debug || l->cmd.inetd };
+                              .one_only = l->cmd.debug || l->cmd.inetd, .session_zygote = { .ipc = { .fd = -1 } }, .user_zygote = { .ipc = { .fd = -1 } } };
     int err = fd_memfd("sshd-setup", buf_view(&l->setup), &all->setup_fd);
     if (err == 0) err = spawn_open_program(l->parts.v[PART_IDX_SESSION], &all->session_program);
     if (err == 0) err = spawn_open_program(l->parts.v[PART_IDX_AUTH], &all->auth_program);
     if (err == 0) err = spawn_open_program(l->parts.v[PART_IDX_USER], &all->user_program);
+    if (err == 0 && !all->one_only) err = zygote_start(all, &all->session_zygote, PART_SESSION);
+    if (err == 0 && !all->one_only && !l->options.use_pam) err = zygote_start(all, &all->user_zygote, PART_USER);
     if (err < 0) {
         monitors_free(all);
         return err;
@@ -186,10 +243,18 @@ int monitors_new(struct listener *l, size_t n_ready, struct monitors **ret)
     return 0;
 }
 
+static void zygote_done(struct zygote *z)
+{
+    loop_fd_free(z->watch);
+    ipc_done(&z->ipc);
+}
+
 void monitors_free(struct monitors *all)
 {
     if (!all) return;
     while (all->first) monitor_free(all->first);
+    zygote_done(&all->session_zygote);
+    zygote_done(&all->user_zygote);
     fd_close(all->setup_fd);
     fd_close(all->session_program);
     fd_close(all->auth_program);

@@ -25,6 +25,9 @@ enum {
     PART_USER_PROGRAM_FD = 7,
 };
 
+/* First argument of sshd-session and sshd-user that are to be zygotes (zygote.h): PART_IPC_FD is then the socket to the listener alone. */
+#define PART_ZYGOTE "zygote"
+
 /* Unprivileged account of key holder and network child, and their empty root directory. */
 #define PART_USER_NAME "sshd"
 #define PART_CHROOT_DIR "/run/sshd"

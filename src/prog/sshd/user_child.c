@@ -2,7 +2,9 @@
  * before it looks at anything that came from the network. */
 #include "prog/sshd/user_child.h"
 
+#include "crypto/cipher.h"
 #include "crypto/crypto.h"
+#include "crypto/digest.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/proctitle.h"
@@ -10,9 +12,11 @@
 #include "os/sock.h"
 #include "os/spawn.h"
 #include "prog/sshd/parts.h"
+#include "prog/sshd/zygote.h"
 #include "wire/messages.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -224,6 +228,21 @@ static int make_user(const struct ipc_user_start *s, struct user **ret)
     return 0;
 }
 
+/* Without its monitor a session has neither terminals nor a record: it ends, as when it is told to. */
+static void on_monitor_gone(void *arg, UNUSED int fd, UNUSED unsigned events)
+{
+    struct user_child *c = arg;
+    c->ended = true;
+    loop_stop(c->loop, 0);
+}
+
+static void on_terminate(void *arg, int signal)
+{
+    struct user_child *c = arg;
+    log_error(&c->log, "Exiting on signal %d", signal);
+    on_monitor_gone(c, -1, 0);
+}
+
 static int start_connection(struct user_child *c, int in_fd, int out_fd, struct view transport)
 {
     struct transport *t;
@@ -237,6 +256,10 @@ static int start_connection(struct user_child *c, int in_fd, int out_fd, struct 
     TRY(conn_new(&config, &conn));
     TRY(conn_io_new(c->loop, c->wire, conn, &conn_owner, &c->conn_io));
     c->last_heard = loop_now(c->loop);
+    TRY(loop_fd_new(c->loop, c->monitor.fd, 0, on_monitor_gone, c, &c->monitor_watch));
+    TRY(loop_signal(c->loop, SIGTERM, on_terminate, c));
+    TRY(loop_signal(c->loop, SIGINT, on_terminate, c));
+    TRY(loop_signal(c->loop, SIGHUP, on_terminate, c));
     TRY(loop_timer_new(c->loop, on_alive_timer, c, &c->alive_timer));
     if (c->options.client_alive_interval) loop_timer_set(c->alive_timer, loop_now(c->loop) + (ms)c->options.client_alive_interval * 1000);
     return 0;
@@ -258,9 +281,39 @@ static int take_login(struct user_child *c)
     TRY(sshd_options_import(c->setup.options, &c->options));
     TRY(take_strings(s.env, &c->pam_env));
     TRY(buf_put_view(&c->host_keys, s.host_keys));
-    proctitle_set("sshd: %s", c->me->name);
+    session_show_title(c);
+    int err = user_auth_info_write(c);
+    if (err < 0) log_error(&c->log, "cannot write the file for SSH_USER_AUTH: %s", err_text(err));
     int in_fd = fd_take(&in), out_fd = s.one_socket ? in_fd : fd_take(&out);
     return start_connection(c, in_fd, out_fd, s.transport);
+}
+
+/* What every user child will use is loaded once, before the copies are made. */
+static void warm_up(void)
+{
+    static const uint8_t zero[64];
+    uint8_t digest[DIGEST_MAX_BYTES];
+    (void)!digest_once(DIGEST_SHA256, VIEW_LIT("x"), digest);
+    for (const struct cipher_desc *d = cipher_table; d->name; d++) {
+        struct cipher *cipher = NULL;
+        if (d->kind == CIPHER_AEAD && cipher_new(d, view_of(zero, d->key_bytes), view_of(zero, d->iv_bytes), true, &cipher) == 0) cipher_free(cipher);
+    }
+}
+
+/* As a copy of a zygote, or executed for one connection only. */
+static int take_socket(struct user_child *c, bool is_zygote)
+{
+    int fds[IPC_FDS_MAX] = { PART_IPC_FD, -1, -1 };
+    struct ipc listener;
+    uint8_t number;
+    if (is_zygote) {
+        warm_up();
+        proctitle_set("sshd: [user children]");
+        TRY(ipc_init(&listener, PART_IPC_FD, IPC_Z, IPC_L));
+        TRY(zygote_wait(&listener, &number, fds));
+        proctitle_set("sshd: [ready]");
+    }
+    return ipc_init(&c->monitor, fds[0], IPC_U, IPC_M);
 }
 
 int main(int argc, char **argv)
@@ -271,12 +324,13 @@ int main(int argc, char **argv)
     crypto_start_alone();
     (void)!spawn_hide_memory();
     sshd_options_init(&c.options);
-    int err = ipc_init(&c.monitor, PART_IPC_FD, IPC_U, IPC_M);
+    int err = take_socket(&c, argc > 1 && strcmp(argv[1], PART_ZYGOTE) == 0);
     if (err == 0) err = loop_new(&c.loop);
     if (err == 0) err = take_login(&c);
     if (err == ERR_PEER_CLOSED) return 0; /* no login came */
     if (err == 0) err = loop_run(c.loop);
     if (err < 0) (void)!IPC_SEND(&c.monitor, user_end, .text = view_str(err_text(err)));
     while (c.sessions) session_free(c.sessions);
+    user_auth_info_remove(&c);
     return err < 0 ? 255 : 0;
 }

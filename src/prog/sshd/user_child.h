@@ -27,7 +27,9 @@ struct user_child {
     struct loop_timer *alive_timer;
     ms last_heard;
     int alive_unanswered;
+    struct loop_fd *monitor_watch;
     char goodbye[256];
+    char *auth_info_path;           /* SSH_USER_AUTH; NULL: none */
     bool ended;
 };
 
@@ -56,6 +58,9 @@ struct session *session_find(struct user_child *c, channel_id ch);
 /* A channel request; its result is the reply. */
 bool session_request(struct session *s, struct view name, struct view data);
 void session_peer_closed(struct session *s);
+void session_show_title(const struct user_child *c);
+/* "pts/3"; empty without a terminal. */
+const char *session_tty_short(const struct session *s);
 
 /* ---- user_command.c: starts what is to run. false: it cannot be. ---- */
 bool command_start(struct session *s);
@@ -63,4 +68,7 @@ bool command_start(struct session *s);
 void command_forget(struct session *s);
 
 /* ---- user_env.c ---- */
+/* ExposeAuthInfo: the file that SSH_USER_AUTH names. */
+int user_auth_info_write(struct user_child *c) MUST_USE;
+void user_auth_info_remove(struct user_child *c);
 int user_env_build(const struct session *s, struct strv *ret_env) MUST_USE;

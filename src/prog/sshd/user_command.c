@@ -125,8 +125,8 @@ static void greet(struct session *s)
     CLEANUP(buf_done) struct buf text = BUF_INIT(4 * TEXT_BYTES_MAX);
     if (!s->is_login_shell || s->pty_master < 0 || is_hushed(s)) return;
     (void)!put_terminal_text(s->c->setup.greeting, &text);
-    if (s->c->options.print_motd) put_file("/etc/motd", &text);
     (void)!put_terminal_text(s->c->setup.last_login, &text);
+    if (s->c->options.print_motd) put_file("/etc/motd", &text);
     (void)!chan_io_type(s->io, buf_view(&text));
 }
 
@@ -238,9 +238,8 @@ static void log_start(const struct session *s)
 {
     const struct body_user_session *u = &s->c->setup;
     const char *what = s->is_forced ? "forced-command" : s->is_subsystem ? "subsystem" : s->command ? "command" : "shell";
-    log_verbose(&s->c->log, "Starting session: %s%s%s%s for %s from %.*s port %u id %u", what, s->is_forced && s->command ? " '" : "",
-                s->is_forced && s->command ? s->command : "", s->is_forced && s->command ? "'" : s->tty_name[0] ? " on tty" : "", s->c->me->name,
-                VIEW_ARG(u->peer_address), u->peer_port, s->ch);
+    log_verbose(&s->c->log, "Starting session: %s%s%s for %s from %.*s port %u id %u", what, s->tty_name[0] ? " on " : "", session_tty_short(s),
+                s->c->me->name, VIEW_ARG(u->peer_address), u->peer_port, s->ch);
 }
 
 /* First the rc file, then, when it has ended, the command itself. */

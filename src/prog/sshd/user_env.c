@@ -2,10 +2,14 @@
 #include "prog/sshd/user_child.h"
 
 #include "base/pattern.h"
+#include "os/fd.h"
 #include "os/file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define PATH_USER "/usr/local/bin:/usr/bin:/bin:/usr/games"
 #define PATH_ROOT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,7 +40,7 @@ static int put_account(const struct user_child *c, struct strv *env)
     TRY(env_set(env, "LOGNAME", u->name));
     TRY(env_set(env, "HOME", u->home));
     TRY(env_set(env, "PATH", u->uid == 0 ? PATH_ROOT : PATH_USER));
-    TRY(env_set(env, "MAIL", mail));
+    if (!c->options.use_pam) TRY(env_set(env, "MAIL", mail)); /* pam_mail's otherwise */
     TRY(env_set(env, "SHELL", u->shell));
     const char *tz = getenv("TZ");
     return tz ? env_set(env, "TZ", tz) : 0;
@@ -74,7 +78,29 @@ static int put_connection(const struct session *s, struct strv *env)
     TRY(env_set(env, "SSH_CONNECTION", text));
     if (s->tty_name[0]) TRY(env_set(env, "SSH_TTY", s->tty_name));
     if (s->term) TRY(env_set(env, "TERM", s->term));
+    if (s->c->auth_info_path) TRY(env_set(env, "SSH_USER_AUTH", s->c->auth_info_path));
     return s->original_command ? env_set(env, "SSH_ORIGINAL_COMMAND", s->original_command) : 0;
+}
+
+int user_auth_info_write(struct user_child *c)
+{
+    if (!c->options.expose_auth_info || c->setup.auth_info.len == 0) return 0;
+    char path[] = "/tmp/sshauth.XXXXXXXXXX";
+    CLEANUP(fd_closep) int fd = mkostemp(path, O_CLOEXEC); /* mode 0600, ours */
+    if (fd < 0) return ERR_SYS(errno);
+    c->auth_info_path = view_dup_str(view_str(path));
+    if (!c->auth_info_path) {
+        (void)unlink(path);
+        return ERR_NOMEM;
+    }
+    return fd_write_all(fd, c->setup.auth_info);
+}
+
+void user_auth_info_remove(struct user_child *c)
+{
+    if (c->auth_info_path) (void)unlink(c->auth_info_path);
+    free(c->auth_info_path);
+    c->auth_info_path = NULL;
 }
 
 int user_env_build(const struct session *s, struct strv *ret_env)

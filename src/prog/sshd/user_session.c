@@ -5,6 +5,7 @@
 #include "os/fd.h"
 #include "os/proctitle.h"
 #include "os/pty.h"
+#include "os/sock.h"
 #include "os/spawn.h"
 #include "os/tty.h"
 #include "proto/conn/ptymodes.h"
@@ -74,6 +75,29 @@ void session_peer_closed(struct session *s)
         session_free(s);
 }
 
+const char *session_tty_short(const struct session *s) { return strncmp(s->tty_name, "/dev/", 5) == 0 ? s->tty_name + 5 : s->tty_name; }
+
+/* IPQoS: with a terminal somewhere somebody waits for each key; commands alone are bulk. */
+static void set_qos(const struct user_child *c)
+{
+    bool has_terminal = false, has_command = false;
+    for (const struct session *s = c->sessions; s; s = s->next) {
+        has_terminal |= s->pty_master >= 0;
+        has_command |= s->started;
+    }
+    sock_tos(wire_io_out_fd(c->wire), has_command && !has_terminal ? c->options.ipqos.bulk : c->options.ipqos.interactive);
+}
+
+/* "sshd: user@pts/1,pts/0"; w(1), and people, find sessions by it. */
+void session_show_title(const struct user_child *c)
+{
+    char list[512] = "";
+    size_t n = 0;
+    for (const struct session *s = c->sessions; s; s = s->next)
+        if (s->tty_name[0] && n < sizeof list - sizeof s->tty_name) n += (size_t)sprintf(list + n, "%s%s", n ? "," : "", session_tty_short(s));
+    proctitle_set("sshd: %s@%s", c->me->name, n ? list : "notty");
+}
+
 /* ---- terminal ---- */
 
 static void apply_modes(int fd, struct view encoded)
@@ -106,8 +130,7 @@ static bool on_pty_req(struct session *s, struct view data)
     s->term = view_dup_str(q.term);
     apply_modes(s->pty_slave, q.modes);
     (void)set_size(s->pty_master, q.columns, q.rows, q.width_px, q.height_px);
-    const char *short_name = strncmp(s->tty_name, "/dev/", 5) == 0 ? s->tty_name + 5 : s->tty_name;
-    proctitle_set("sshd: %s@%s", c->me->name, short_name);
+    session_show_title(c);
     return s->term != NULL;
 }
 
@@ -169,6 +192,7 @@ static bool run(struct session *s, struct view command, bool is_subsystem)
     }
     if ((command.p || forced) && !s->command) return false;
     s->is_login_shell = !s->command;
+    set_qos(c);
     return command_start(s);
 }
 
