@@ -65,7 +65,7 @@ def account(session_folder, keys):
     """pwd entry of a second user with accounts.PASSWORD, whose ~/.ssh/authorized_keys has our keys. Root only."""
     if os.geteuid() != 0:
         pytest.skip("needs root to make an account")
-    name = "nacretest" + os.environ.get("PYTEST_XDIST_WORKER", "")
+    name = "nacretest%d" % os.getpid()
     with accounts.account(name, os.path.join(session_folder, "home")) as entry:
         ssh = os.path.join(entry.pw_dir, ".ssh")
         os.mkdir(ssh, 0o700)
@@ -92,7 +92,7 @@ def servers():
         process.wait_until(lambda: not process.leftovers(), "the end of what the servers left behind")
     except AssertionError:
         left = process.leftovers()
-        process.kill(pid for pid, _ in left) # or they would be found after every later test too
+        process.kill(pid for pid, _ in left)  # or they would be found after every later test too
         pytest.fail("left behind: %s\n%s" % (left, "".join(one.log.text() for one in started)))
 
 

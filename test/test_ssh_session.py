@@ -131,10 +131,15 @@ def test_remote_command_and_local_command(client, workdir):
 def test_refused_requests(client, debian_sshd, our_ssh):
     done = client().run("nosuch", flags=["-s"])
     assert done.returncode == 255 and "subsystem request failed on channel 0" in done.stderr
-    child = terminal(our_ssh(debian_sshd(["PermitTTY no"])), "echo on")
+    one = our_ssh(debian_sshd(["PermitTTY no"]))
+    child = terminal(one, "echo on")
     child.expect_exact("PTY allocation request failed on channel 0")
-    child.expect_exact("on")
-    ends(child, 0)
+    ends(child, 255)
+    child = terminal(one, flags=())  # was not asked for by name: the shell runs without
+    child.expect_exact("PTY allocation request failed on channel 0")
+    child.sendline("echo o''n; exit 3")
+    child.expect_exact("on\r\n")
+    ends(child, 3)
 
 
 def test_refused_channel(debian_sshd, our_ssh):

@@ -88,7 +88,8 @@ int ssh_options_override(struct ssh_options *o, enum ssh_opt opt, const char *va
 
 /* ---- Host ---- */
 
-static bool host_matches(const struct conf_record *r, struct view host)
+/* *ret_which: the first pattern that did. */
+static bool host_matches(const struct conf_record *r, struct view host, struct view *ret_which)
 {
     struct conf_args_it it = conf_record_args(r);
     struct view pattern;
@@ -98,6 +99,7 @@ static bool host_matches(const struct conf_record *r, struct view host)
         if (negated) pattern = view_sub(pattern, 1, SIZE_MAX);
         if (!pattern_matches(host, pattern)) continue;
         if (negated) return false;
+        if (!matches) *ret_which = pattern;
         matches = true;
     }
     return matches;
@@ -221,6 +223,14 @@ static int apply_record(struct ssh_options *o, const struct conf_image *img, con
     return 0;
 }
 
+static bool host_applies(const struct conf_image *img, const struct conf_record *r, struct view host, const struct log *log)
+{
+    struct view which, file = conf_record_file(img, r);
+    if (!host_matches(r, host, &which)) return false;
+    log_debug(log, "%.*s line %u: Applying options for %.*s", VIEW_ARG(file), r->line, VIEW_ARG(which));
+    return true;
+}
+
 int ssh_options_eval(struct ssh_options *o, const struct conf_image *img, struct ssh_conf_ctx *ctx, struct conf_diag *diag)
 {
     const struct view host = view_str(ctx->original_host);
@@ -231,7 +241,7 @@ int ssh_options_eval(struct ssh_options *o, const struct conf_image *img, struct
         if (r->kind < SSH_OPT_MAX)
             TRY(apply_record(o, img, r));
         else if (r->kind == CONF_REC_HOST)
-            matches = host_matches(r, ctx->host ? view_str(ctx->host) : host);
+            matches = host_applies(img, r, ctx->host ? view_str(ctx->host) : host, ctx->log);
         else if (r->kind == CONF_REC_MATCH) {
             int err = match_matches(o, ctx, r, &matches);
             if (err < 0) {

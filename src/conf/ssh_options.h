@@ -49,6 +49,7 @@ struct ssh_conf_ctx {
     /* Match localnetwork: 1 when an address of this machine is within the list of CIDRs. NULL: never matches. */
     int (*local_network)(void *arg, const char *cidr_list);
     void *arg;
+    const struct log *log; /* which blocks apply, at debug1 */
     /* Set by eval: the file had Match final (or canonical), so a second pass is wanted. */
     bool wants_final_pass;
 };

@@ -197,11 +197,8 @@ int spawn_wait_or_kill(pid_t pid, ms timeout_ms, int *ret_status)
 
 /* --- this process --- */
 
-int spawn_hide_memory(void)
-{
-    TRY(check(prctl(PR_SET_DUMPABLE, 0)));
-    return spawn_set_limit(RLIMIT_CORE, 0);
-}
+/* Not by RLIMIT_CORE: what runs later for the user inherits that and could not raise it again. */
+int spawn_hide_memory(void) { return check(prctl(PR_SET_DUMPABLE, 0)); }
 
 int spawn_no_new_privs(void) { return check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)); }
 

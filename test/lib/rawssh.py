@@ -533,7 +533,15 @@ class Peer:
 def client_at(port, phase, user=None, key=None, **options):
     """A client that stands in a phase; see PHASES."""
     peer = Peer.connect(port, **options)
-    steps = PHASES.index(phase)
+    try:
+        _bring_to(peer, PHASES.index(phase), user, key)
+    except BaseException:
+        peer.sock.close()
+        raise
+    return peer
+
+
+def _bring_to(peer, steps, user, key):
     peer.send_ident()
     peer.read_ident()
     peer.read_kexinit()
@@ -550,7 +558,6 @@ def client_at(port, phase, user=None, key=None, **options):
     if steps >= 5:
         peer.send_kexinit()
         peer.read_kexinit()
-    return peer
 
 
 PHASES = ["before kex", "during kex", "after kex", "during auth", "after login", "during re-kex"]

@@ -106,6 +106,8 @@ struct identity {
 };
 int identity_list(struct client *c, struct identity **ret) MUST_USE;
 void identity_free_all(struct identity *list);
+/* At debug1: what, which file, type, fingerprint, and where it comes from. */
+void identity_log(const struct client *c, const char *what, const struct identity *id);
 /* Whether it can sign without asking anybody: a file without passphrase. Loads it. */
 bool identity_is_ready(struct client *c, struct identity *id);
 /* The signature algorithm to use, NULL: the server or the configuration takes none of this key. */

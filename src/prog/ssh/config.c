@@ -242,7 +242,7 @@ static int check(struct client *c)
 static int load(struct client *c)
 {
     struct ssh_conf_ctx ctx = { .original_host = c->cmd.host, .local_user = c->me->name, .command = c->cmd.command ? c->cmd.command : "",
-                                .version = "Nacre_" NACRE_VERSION, .exec = match_exec, .arg = c };
+                                .version = "Nacre_" NACRE_VERSION, .exec = match_exec, .arg = c, .log = &c->sink.log };
     TRY(eval_files(c, &ctx));
     TRY(set_host(c));
     if (ctx.wants_final_pass) {

@@ -42,6 +42,31 @@ static int try_address(struct client *c, const struct sock_addr *addr)
     return 0;
 }
 
+/* What was wrong with our own end; the address that was tried is not to blame. */
+static bool say_local_fault(struct client *c, int err)
+{
+    const struct ssh_options *o = &c->options;
+    if (o->bind_address && err_errno(err) == EADDRNOTAVAIL)
+        log_error(&c->sink.log, "bind %s: %s", o->bind_address, err_text(err));
+    else if (o->bind_address && err == ERR_NOT_FOUND)
+        log_error(&c->sink.log, "getaddrinfo: %s: Name or service not known", o->bind_address);
+    else if (o->bind_interface && err == ERR_NOT_FOUND)
+        log_error(&c->sink.log, "getifaddrs: %s: no suitable addresses", o->bind_interface);
+    else
+        return false;
+    return true;
+}
+
+static void say_connect_failed(struct client *c, int err)
+{
+    const char *what = err == ERR_TIMEOUT ? "Connection timed out" : err_text(err), *hint = hint_for(err);
+    if (say_local_fault(c, err)) {
+        what = "failure";
+        hint = "";
+    }
+    client_fatal(c, "ssh: connect to host %s port %d: %s%s", c->host, c->options.port, what, hint);
+}
+
 static int connect_directly(struct client *c)
 {
     CLEANUP(sock_addrs_done) struct sock_addrs addrs = SOCK_ADDRS_INIT;
@@ -61,8 +86,7 @@ static int connect_directly(struct client *c)
         }
         for (size_t i = 0; i < addrs.n && err < 0; i++) err = try_address(c, &addrs.v[i]);
     }
-    if (err < 0)
-        client_fatal(c, "ssh: connect to host %s port %d: %s%s", c->host, o->port, err == ERR_TIMEOUT ? "Connection timed out" : err_text(err), hint_for(err));
+    if (err < 0) say_connect_failed(c, err);
     return err;
 }
 

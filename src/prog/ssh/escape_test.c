@@ -143,8 +143,11 @@ static void test_names(UNUSED void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_in_all_pieces), cmocka_unit_test(test_order_of_bytes_and_actions),
-        cmocka_unit_test(test_full_output_changes_nothing), cmocka_unit_test(test_help), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rows_in_all_pieces),
+        cmocka_unit_test(test_order_of_bytes_and_actions),
+        cmocka_unit_test(test_full_output_changes_nothing),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests_name("ssh/escape", tests, NULL, NULL);
 }

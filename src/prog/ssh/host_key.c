@@ -321,7 +321,8 @@ static void log_key(struct client *c, struct view key)
 {
     CLEANUP(freep) char *fingerprint = fingerprint_of(c, key);
     struct rd r = rd_of(key);
-    client_log(c, LOG_LEVEL_DEBUG1, "Server host key: %.*s %s", VIEW_ARG(rd_string(&r)), fingerprint ? fingerprint : "");
+    struct view type = rd_string(&r);
+    client_log(c, LOG_LEVEL_DEBUG1, "Server host key: %.*s %s", VIEW_ARG(type), fingerprint ? fingerprint : "");
     if (!c->options.visual_host_key) return;
     CLEANUP(buf_done) struct buf art = BUF_INIT(4096);
     show_art(c, key, &art);

@@ -119,6 +119,18 @@ static struct key *read_public_file(const char *private_path)
     return file_read(path, &file) == 0 && public_file_parse(buf_view(&file), &k) == 0 ? k : NULL;
 }
 
+/* The number by which OpenSSH's debug line names a type. */
+static int type_number(const struct key *k)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } numbers[] = { { "RSA", 0 }, { "ECDSA", 2 }, { "ED25519", 3 }, { "ECDSA-SK", 10 }, { "ED25519-SK", 12 } };
+    for (size_t i = 0; k && i < ARRAY_LEN(numbers); i++)
+        if (strcmp(numbers[i].name, key_short_name(key_blob(k))) == 0) return numbers[i].number;
+    return -1;
+}
+
 /* The public half: of the .pub file beside it, of the file itself if it is a public one, or from the private file. */
 static int load_public(struct client *c, struct identity *id)
 {
@@ -126,7 +138,7 @@ static int load_public(struct client *c, struct identity *id)
     id->public = read_public_file(id->path);
     int err = file_read(id->path, &file);
     if (err == 0 && !id->public && private_file_public(buf_view(&file), &id->public) < 0) (void)!public_file_parse(buf_view(&file), &id->public);
-    client_log(c, LOG_LEVEL_DEBUG1, "identity file %s type %s", id->path, id->public ? key_short_name(key_blob(id->public)) : "-1");
+    client_log(c, LOG_LEVEL_DEBUG1, "identity file %s type %d", id->path, type_number(id->public));
     if (!id->public) return err < 0 ? err : 0; /* an encrypted PEM file tells nothing before its passphrase */
     id->blob = key_blob(id->public);
     return 0;
@@ -146,8 +158,7 @@ static int file_list(struct client *c, struct identity **ret)
         if (err == 0) err = load_public(c, id);
         if (err < 0) {
             if (is_explicit && id->path && !file_err_is_missing(err)) log_error(&c->sink.log, "Load key \"%s\": %s", id->path, err_text(err));
-            if (is_explicit && id->path && file_err_is_missing(err))
-                client_log(c, LOG_LEVEL_INFO, "Warning: Identity file %s not accessible: No such file or directory.", id->path);
+            if (is_explicit && id->path && file_err_is_missing(err)) client_log(c, LOG_LEVEL_INFO, "no such identity: %s: %s", id->path, err_text(err));
             identity_free(id);
             continue;
         }
@@ -195,6 +206,15 @@ static void merge(struct identity *files, struct identity **agent)
         }
 }
 
+void identity_log(const struct client *c, const char *what, const struct identity *id)
+{
+    CLEANUP(freep) char *fingerprint = NULL;
+    if (!log_wants(&c->sink.log, LOG_LEVEL_DEBUG1)) return;
+    if (id->public) (void)!key_fingerprint(id->blob, c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256, &fingerprint);
+    client_log(c, LOG_LEVEL_DEBUG1, "%s: %s %s%s%s%s%s", what, id->path ? id->path : "(no comment)", id->public ? key_short_name(id->blob) : "",
+               fingerprint ? " " : "", fingerprint ? fingerprint : "", id->is_explicit ? " explicit" : "", id->in_agent ? " agent" : "");
+}
+
 int identity_list(struct client *c, struct identity **ret)
 {
     struct identity *files = NULL, *agent = NULL, *all = NULL;
@@ -208,9 +228,7 @@ int identity_list(struct client *c, struct identity **ret)
     move_if(&files, &all, is_in_agent);
     move_if(&agent, &all, is_any);
     move_if(&files, &all, is_any);
-    for (const struct identity *id = all; id; id = id->next)
-        client_log(c, LOG_LEVEL_DEBUG1, "Will attempt key: %s %s%s%s", id->path ? id->path : "(no comment)",
-                   id->public ? key_short_name(id->blob) : "", id->is_explicit ? " explicit" : "", id->in_agent ? " agent" : "");
+    for (const struct identity *id = all; id; id = id->next) identity_log(c, "Will attempt key", id);
     *ret = all;
     return err;
 }

@@ -1,7 +1,8 @@
-/* Hides the rhythm of typing (ObscureKeystrokeTiming, OpenSSH PROTOCOL: ping): while somebody types, packets leave at the instants of a fixed grid,
- * with chaff where there is no keystroke, and go on for a random while after the last one. A pure machine: told the time, it says when and what to send;
- * the owner holds the bytes. The first keystroke after a pause leaves at once and starts the grid, so that only what follows waits, for less
- * than one interval. Much at once is a paste, whose rhythm says nothing: it is not held. */
+/* Hides the rhythm of typing (ObscureKeystrokeTiming, OpenSSH PROTOCOL: ping): while somebody types, packets leave at the instants
+ * of a fixed grid, with chaff where there is no keystroke, and go on for a random while after the last one. A pure machine: told
+ * the time, it says when and what to send; the owner holds the bytes. The first keystroke after a pause leaves at once and starts
+ * the grid, so that only what follows waits, for less than one interval. Much at once is a paste, whose rhythm says nothing: it is
+ * not held. */
 #pragma once
 
 #include "base/random.h"
@@ -23,9 +24,14 @@ struct keystrokes {
 void keystrokes_init(struct keystrokes *k, ms interval_ms, const struct random *rnd);
 /* No hiding from now on: the peer cannot take chaff. What is held is to be sent. */
 void keystrokes_stop(struct keystrokes *k);
-/* n bytes were typed, those still held included. True: send all that is held, and these, now. False: hold them until a tick says send. */
+/* n bytes were typed, those still held included. True: send all that is held, and these, now. False: hold them until a tick says
+ * send. */
 bool keystrokes_typed(struct keystrokes *k, size_t n, ms now);
 /* When to call tick; MS_NEVER: not at all. */
 ms keystrokes_deadline(const struct keystrokes *k);
-enum keystrokes_send { KEYSTROKES_SEND_NOTHING, KEYSTROKES_SEND_HELD, KEYSTROKES_SEND_CHAFF };
+enum keystrokes_send {
+    KEYSTROKES_SEND_NOTHING,
+    KEYSTROKES_SEND_HELD,
+    KEYSTROKES_SEND_CHAFF
+};
 enum keystrokes_send keystrokes_tick(struct keystrokes *k, ms now);

@@ -8,7 +8,10 @@
 
 #include <cmocka.h>
 
-enum { INTERVAL = 20, START = 1000 };
+enum {
+    INTERVAL = 20,
+    START = 1000
+};
 
 static int fill(void *arg, uint8_t *ret, size_t len)
 {
@@ -108,7 +111,8 @@ static void test_chaff_length_is_random_and_bounded(UNUSED void **state)
         longest = MAX(longest, n);
     }
     assert_true(shortest >= KEYSTROKES_CHAFF_MIN_MS && shortest <= KEYSTROKES_CHAFF_MIN_MS + 2 * INTERVAL);
-    assert_true(longest <= KEYSTROKES_CHAFF_MIN_MS + KEYSTROKES_CHAFF_SPAN_MS + INTERVAL && longest >= KEYSTROKES_CHAFF_MIN_MS + 1900);
+    assert_true(longest <= KEYSTROKES_CHAFF_MIN_MS + KEYSTROKES_CHAFF_SPAN_MS + INTERVAL &&
+                longest >= KEYSTROKES_CHAFF_MIN_MS + 1900);
     assert_true(chaff_length(-1) >= KEYSTROKES_CHAFF_MIN_MS + KEYSTROKES_CHAFF_SPAN_MS);
 }
 
@@ -149,9 +153,9 @@ static void test_missed_instants_and_stop(UNUSED void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_off_sends_at_once), cmocka_unit_test(test_first_at_once_then_grid), cmocka_unit_test(test_every_instant_sends_one),
-        cmocka_unit_test(test_chaff_length_is_random_and_bounded), cmocka_unit_test(test_paste_is_not_held),
-        cmocka_unit_test(test_missed_instants_and_stop),
+        cmocka_unit_test(test_off_sends_at_once),       cmocka_unit_test(test_first_at_once_then_grid),
+        cmocka_unit_test(test_every_instant_sends_one), cmocka_unit_test(test_chaff_length_is_random_and_bounded),
+        cmocka_unit_test(test_paste_is_not_held),       cmocka_unit_test(test_missed_instants_and_stop),
     };
     return cmocka_run_group_tests_name("ssh/keystrokes", tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ struct login {
     struct identity *identities, *next_identity, *current;
     enum method method;   /* of the attempt under way */
     bool knows_methods;   /* the server has said what it takes */
+    bool was_accepted;    /* the server has said of the current key that it would take it */
     bool was_prompted;    /* the current kbdint attempt has asked something */
     bool kbdint_useless;  /* it failed without a question */
     int n_passwords, n_kbdint;
@@ -49,14 +50,6 @@ static int send_signed(struct login *l, struct identity *id, const char *algorit
     return auth_client_finish_publickey(l->auth, buf_view(&signature));
 }
 
-static void log_offer(struct login *l, const struct identity *id)
-{
-    CLEANUP(freep) char *fingerprint = NULL;
-    (void)!key_fingerprint(id->blob, l->c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256, &fingerprint);
-    client_log(l->c, LOG_LEVEL_DEBUG1, "Offering public key: %s %s %s%s%s", id->path ? id->path : "", key_short_name(id->blob), fingerprint ? fingerprint : "",
-               id->is_explicit ? " explicit" : "", id->in_agent ? " agent" : "");
-}
-
 /* ERR_NOT_FOUND: this key cannot be tried. */
 static int try_identity(struct login *l, struct identity *id)
 {
@@ -73,8 +66,9 @@ static int try_identity(struct login *l, struct identity *id)
         client_log(c, LOG_LEVEL_DEBUG1, "Skipping %s key %s - no mutual signature algorithm", key_short_name(id->blob), id->path ? id->path : "");
         return ERR_NOT_FOUND;
     }
-    log_offer(l, id);
+    identity_log(c, "Offering public key", id);
     l->current = id;
+    l->was_accepted = false;
     return ready ? send_signed(l, id, algorithm) : auth_client_query_publickey(l->auth, view_str(algorithm), id->blob);
 }
 
@@ -91,12 +85,11 @@ static int try_publickey(struct login *l)
 
 static int on_pk_ok(struct login *l)
 {
-    CLEANUP(freep) char *fingerprint = NULL;
     struct identity *id = l->current;
     const char *algorithm = id ? identity_algorithm(l->c, id) : NULL;
     if (!algorithm) return ERR_UNEXPECTED_MESSAGE;
-    (void)!key_fingerprint(id->blob, DIGEST_SHA256, &fingerprint);
-    client_log(l->c, LOG_LEVEL_DEBUG1, "Server accepts key: %s %s %s", id->path ? id->path : "", key_short_name(id->blob), fingerprint ? fingerprint : "");
+    identity_log(l->c, "Server accepts key", id);
+    l->was_accepted = true;
     int err = send_signed(l, id, algorithm);
     return err == ERR_NOT_FOUND ? next_attempt(l) : err;
 }
@@ -283,6 +276,7 @@ static int on_success(struct login *l)
 {
     struct client *c = l->c;
     c->authenticated = true;
+    if (l->method == METHOD_PUBLICKEY && l->current && !l->was_accepted) identity_log(c, "Server accepts key", l->current);
     transport_authenticated(wire_io_transport(c->wire));
     if (c->address.len)
         client_log(c, LOG_LEVEL_VERBOSE, "Authenticated to %s ([%s]:%d) using \"%s\".", c->host, c->address_text.host, c->options.port, method_names[l->method]);

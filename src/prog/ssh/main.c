@@ -136,8 +136,8 @@ static void say_why(struct client *c, int err)
     else if (gone && before_banner) {
         const char *what = err_errno(err) == ECONNRESET ? "read: Connection reset by peer" : "Connection closed by remote host";
         log_error(&c->sink.log, "kex_exchange_identification: %s", what);
-        client_fatal(c, "Connection %s by %s (the server may have too many connections waiting, or it refuses this address)",
-                     err_errno(err) == ECONNRESET ? "reset" : "closed", peer);
+        const char *hint = c->address.len ? "the server may have too many connections waiting, or it refuses this address" : "see what the proxy command says";
+        client_fatal(c, "Connection %s by %s (%s)", err_errno(err) == ECONNRESET ? "reset" : "closed", peer, hint);
     } else if (gone)
         client_fatal(c, "Connection closed by %s", peer);
     else if (transport_peer_offer(t, err).len)
@@ -146,7 +146,10 @@ static void say_why(struct client *c, int err)
         return; /* said by host_key.c */
     else if (err == ERR_TIMEOUT)
         client_fatal(c, "Timeout, server %s not responding.", c->host);
-    else if (err != ERR_CANCELLED)
+    else if (err == ERR_IDENT_VERSION || err == ERR_IDENT_INVALID || err == ERR_IDENT_ENDLESS) {
+        log_error(&c->sink.log, err == ERR_IDENT_VERSION ? "Protocol major versions differ: the server speaks only a version of SSH that is not 2" : "Bad remote protocol version identification: %s", err_text(err));
+        client_fatal(c, "banner exchange: Connection to %s: %s", peer, err == ERR_IDENT_VERSION ? "could not read protocol version" : "invalid format");
+    } else if (err != ERR_CANCELLED)
         client_fatal(c, "ssh_dispatch_run_fatal: Connection to %s: %s", peer, err_text(err));
 }
 
@@ -230,6 +233,7 @@ static int start_connection(struct client *c)
     struct transport *t;
     struct wire_io_owner owner = { on_event, on_closed, on_drained, c };
     TRY(loop_turn(c->loop, 0));
+    client_log(c, LOG_LEVEL_DEBUG1, "Authenticating to %s:%d as '%s'", c->host, c->options.port, c->remote_user);
     TRY(make_transport(c, &t));
     TRY(transport_request_service(t, "ssh-userauth"));
     int in = c->in_fd, out = c->out_fd;

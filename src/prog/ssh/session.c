@@ -1,5 +1,5 @@
-/* The one session of a login: opened as soon as the server let us in, ended when the server has closed it and all of its output is written. With
- * -N there is none, and only signals and the server end the connection. */
+/* The one session of a login: opened as soon as the server let us in, ended when the server has closed it and all of its output is
+ * written. With -N there is none, and only signals and the server end the connection. */
 #include "prog/ssh/session_int.h"
 
 #include "os/fd.h"
@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TYPED_HELD_BYTES = 1 << 20 };
+enum {
+    TYPED_HELD_BYTES = 1 << 20
+};
 
 void session_fail(struct session *s) { client_end(s->c, EXIT_OWN_ERROR); }
 
@@ -34,7 +36,8 @@ static void on_finish(void *arg)
     s->io = NULL;
     (void)!conn_close(conn_io_conn(c->conn_io), s->channel);
     conn_io_wake(c->conn_io);
-    client_log(c, LOG_LEVEL_DEBUG1, "channel %u: free: client-session, nchannels %zu", s->channel, conn_n_channels(conn_io_conn(c->conn_io)));
+    client_log(c, LOG_LEVEL_DEBUG1, "channel %u: free: client-session, nchannels %zu", s->channel,
+               conn_n_channels(conn_io_conn(c->conn_io)));
     client_end(c, c->exit_status);
 }
 
@@ -52,10 +55,11 @@ static void say_traffic(const struct session *s)
     double seconds = (double)(loop_now(c->loop) - s->started) / 1000;
     if (!c->wire) return;
     transport_traffic(wire_io_transport(c->wire), &sum);
-    client_log(c, LOG_LEVEL_VERBOSE, "Transferred: sent %llu, received %llu bytes, in %.1f seconds", (unsigned long long)sum.bytes_out,
-               (unsigned long long)sum.bytes_in, seconds);
+    client_log(c, LOG_LEVEL_VERBOSE, "Transferred: sent %llu, received %llu bytes, in %.1f seconds",
+               (unsigned long long)sum.bytes_out, (unsigned long long)sum.bytes_in, seconds);
     if (seconds > 0)
-        client_log(c, LOG_LEVEL_VERBOSE, "Bytes per second: sent %.1f, received %.1f", (double)sum.bytes_out / seconds, (double)sum.bytes_in / seconds);
+        client_log(c, LOG_LEVEL_VERBOSE, "Bytes per second: sent %.1f, received %.1f", (double)sum.bytes_out / seconds,
+                   (double)sum.bytes_in / seconds);
     client_log(c, LOG_LEVEL_DEBUG1, "Exit status %d", c->exit_status == EXIT_OWN_ERROR ? -1 : c->exit_status);
 }
 
@@ -137,7 +141,8 @@ static int on_opened(struct session *s)
 
 static int on_open_failed(struct session *s, const struct conn_event *e)
 {
-    static const char *const reasons[] = { "unknown reason", "administratively prohibited", "connect failed", "unknown channel type", "resource shortage" };
+    static const char *const reasons[] = { "unknown reason", "administratively prohibited", "connect failed",
+                                           "unknown channel type", "resource shortage" };
     const char *reason = reasons[e->reason < ARRAY_LEN(reasons) ? e->reason : 0];
     client_log(s->c, LOG_LEVEL_INFO, "channel %u: open failed: %s: %.*s", e->channel, reason, VIEW_ARG(e->text));
     session_fail(s);
@@ -177,15 +182,16 @@ static int on_exit_signal(struct session *s, struct view data)
     struct body_exit_signal body;
     TRY(body_exit_signal_get(data, &body));
     s->c->exit_status = EXIT_OWN_ERROR;
-    client_log(s->c, LOG_LEVEL_VERBOSE, "The command was killed by signal %.*s%s%s%.*s", VIEW_ARG(body.name), body.core_dumped ? " (core dumped)" : "",
-               body.message.len ? ": " : "", VIEW_ARG(body.message));
+    client_log(s->c, LOG_LEVEL_VERBOSE, "The command was killed by signal %.*s%s%s%.*s", VIEW_ARG(body.name),
+               body.core_dumped ? " (core dumped)" : "", body.message.len ? ": " : "", VIEW_ARG(body.message));
     return 0;
 }
 
 static int on_request(struct session *s, const struct conn_event *e)
 {
     bool known = true;
-    client_log(s->c, LOG_LEVEL_DEBUG1, "client_input_channel_req: channel %u rtype %.*s reply %d", e->channel, VIEW_ARG(e->name), e->want_reply);
+    client_log(s->c, LOG_LEVEL_DEBUG1, "client_input_channel_req: channel %u rtype %.*s reply %d", e->channel, VIEW_ARG(e->name),
+               e->want_reply);
     if (view_eq_str(e->name, "exit-status"))
         TRY(on_exit_status(s, e->data));
     else if (view_eq_str(e->name, "exit-signal"))
@@ -204,11 +210,12 @@ static int on_reply(struct session *s, const struct conn_event *e)
     client_log(s->c, LOG_LEVEL_DEBUG2, "%s request %s on channel %u", what, e->ok ? "accepted" : "refused", e->channel);
     if (e->ok) return 0;
     client_log(s->c, LOG_LEVEL_INFO, "%s request failed on channel %u", what, e->channel);
-    /* Without a terminal over there the local one edits the lines. */
-    if (is_pty)
-        session_restore_terminal(s->c);
-    else
-        session_fail(s);
+    if (is_pty && s->c->options.request_tty == CONF_TTY_AUTO) {
+        session_restore_terminal(s->c); /* without a terminal over there the local one edits the lines */
+        return 0;
+    }
+    s->wants_pty = s->wants_pty && !is_pty;
+    session_fail(s);
     return 0;
 }
 
@@ -221,24 +228,32 @@ static int on_global_request(struct client *c, const struct conn_event *e)
 /* Nothing was asked to be forwarded, so nothing may come. */
 static int on_open(struct client *c, const struct conn_event *e)
 {
-    static const char *const known[] = { "forwarded-tcpip", "forwarded-streamlocal@openssh.com", "x11", "auth-agent@openssh.com", "agent-connect",
-                                         "tun@openssh.com" };
+    static const char *const known[] = {
+        "forwarded-tcpip", "forwarded-streamlocal@openssh.com", "x11", "auth-agent@openssh.com", "agent-connect", "tun@openssh.com"
+    };
     struct conn *conn = conn_io_conn(c->conn_io);
     client_log(c, LOG_LEVEL_DEBUG1, "client_input_channel_open: ctype %.*s refused", VIEW_ARG(e->name));
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (view_eq_str(e->name, known[i])) return conn_open_refuse(conn, e->channel, OPEN_ADMINISTRATIVELY_PROHIBITED, "this was not asked for");
+        if (view_eq_str(e->name, known[i]))
+            return conn_open_refuse(conn, e->channel, OPEN_ADMINISTRATIVELY_PROHIBITED, "this was not asked for");
     return conn_open_refuse(conn, e->channel, OPEN_UNKNOWN_CHANNEL_TYPE, "unknown channel type");
 }
 
 static int on_channel_event(struct session *s, const struct conn_event *e)
 {
     switch (e->kind) {
-    case CONN_OPENED: return on_opened(s);
-    case CONN_OPEN_FAILED: return on_open_failed(s, e);
-    case CONN_CLOSE: return on_close(s);
-    case CONN_REQUEST: return on_request(s, e);
-    case CONN_REPLY: return on_reply(s, e);
-    default: return 0;
+    case CONN_OPENED:
+        return on_opened(s);
+    case CONN_OPEN_FAILED:
+        return on_open_failed(s, e);
+    case CONN_CLOSE:
+        return on_close(s);
+    case CONN_REQUEST:
+        return on_request(s, e);
+    case CONN_REPLY:
+        return on_reply(s, e);
+    default:
+        return 0;
     }
 }
 
@@ -246,7 +261,8 @@ int session_event(struct client *c, const struct conn_event *e)
 {
     if (e->kind == CONN_GLOBAL_REQUEST) return on_global_request(c, e);
     if (e->kind == CONN_OPEN) return on_open(c, e);
-    return c->session && c->session->channel != CHANNEL_NONE && e->channel == c->session->channel ? on_channel_event(c->session, e) : 0;
+    return c->session && c->session->channel != CHANNEL_NONE && e->channel == c->session->channel ? on_channel_event(c->session, e)
+                                                                                                  : 0;
 }
 
 /* ---- start ---- */
@@ -263,8 +279,8 @@ static int set_command(struct session *s)
     return s->command ? 0 : ERR_NOMEM;
 }
 
-/* A terminal is opened anew, so that it can be non-blocking for us alone: one that takes nothing (stopped, or its program hangs) must not keep us from
- * escapes and signals. */
+/* A terminal is opened anew, so that it can be non-blocking for us alone: one that takes nothing (stopped, or its program hangs)
+ * must not keep us from escapes and signals. */
 static int copy_output(int fd, int *ret_fd)
 {
     char path[32];
@@ -345,7 +361,8 @@ int session_background(struct session *s)
     return loop_forked(c->loop);
 }
 
-/* -f: the standard descriptors are given up but for the copies that the command writes to, and stderr when it is wanted for debugging. */
+/* -f: the standard descriptors are given up but for the copies that the command writes to, and stderr when it is wanted for
+ * debugging. */
 static int go_to_background(struct session *s)
 {
     struct client *c = s->c;
@@ -376,8 +393,13 @@ int session_start(struct client *c)
 {
     struct session *s = calloc(1, sizeof *s);
     if (!s) return ERR_NOMEM;
-    *s = (struct session){ .c = c, .channel = CHANNEL_NONE, .fds = { -1, -1, -1, -1, false }, .typing_fd = -1, .raw = TTY_RAW_INIT,
-                           .passed = BUF_INIT_SECRET(TYPED_HELD_BYTES), .held = BUF_INIT_SECRET(TYPED_HELD_BYTES) };
+    *s = (struct session){ .c = c,
+                           .channel = CHANNEL_NONE,
+                           .fds = { -1, -1, -1, -1, false },
+                           .typing_fd = -1,
+                           .raw = TTY_RAW_INIT,
+                           .passed = BUF_INIT_SECRET(TYPED_HELD_BYTES),
+                           .held = BUF_INIT_SECRET(TYPED_HELD_BYTES) };
     c->session = s;
     int err = start(s);
     if (err == 0 || err == ERR_NOMEM) return err;

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { ESCAPE_TEXT_BYTES = 1 << 16, CTRL_D = 4 };
+enum {
+    ESCAPE_TEXT_BYTES = 1 << 16,
+    CTRL_D = 4
+};
 
 static void show(const struct buf *text) { (void)!fd_write_all(STDERR_FILENO, buf_view(text)); }
 
@@ -42,9 +45,10 @@ static void list(struct session *s)
     for (channel_id ch = conn_channel_next(conn, 0); ch != CHANNEL_NONE && err == 0; ch = conn_channel_next(conn, ch + 1)) {
         struct channel_info i;
         if (conn_channel_info(conn, ch, &i) < 0) continue;
-        err = buf_printf(&text, "  #%u %s%s (remote #%u, sent %llu, received %llu, window %zu/%zu%s%s)\r\n", ch, i.opened_by_us ? "client-" : "server-",
-                         i.type, i.theirs, (unsigned long long)i.bytes_out, (unsigned long long)i.bytes_in, i.window_in, i.window_out,
-                         i.sent_eof ? ", input ended" : "", i.got_eof ? ", output ended" : "");
+        err = buf_printf(&text, "  #%u %s%s (remote #%u, sent %llu, received %llu, window %zu/%zu%s%s)\r\n", ch,
+                         i.opened_by_us ? "client-" : "server-", i.type, i.theirs, (unsigned long long)i.bytes_out,
+                         (unsigned long long)i.bytes_in, i.window_in, i.window_out, i.sent_eof ? ", input ended" : "",
+                         i.got_eof ? ", output ended" : "");
     }
     say(s, "#", "");
     show(&text);
@@ -96,12 +100,13 @@ static void info(struct session *s)
     transport_traffic(t, &sum);
     vis_line(transport_peer_ident(t), peer, sizeof peer);
     say(s, "I", "");
-    dprintf(STDERR_FILENO, "Connection to %s (%s port %d) as %s, ssh pid %d\r\n", c->host, c->address.len ? c->address_text.host : "by proxy",
-            c->options.port, c->remote_user, (int)getpid());
+    dprintf(STDERR_FILENO, "Connection to %s (%s port %d) as %s, ssh pid %d\r\n", c->host,
+            c->address.len ? c->address_text.host : "by proxy", c->options.port, c->remote_user, (int)getpid());
     dprintf(STDERR_FILENO, "  server %s\r\n  kex %s, host key %s\r\n", peer, k.kex, k.host_key);
     dprintf(STDERR_FILENO, "  sending %s, MAC %s, compression %s\r\n", k.cipher_c2s, k.mac_c2s, k.compression_c2s);
     dprintf(STDERR_FILENO, "  receiving %s, MAC %s, compression %s\r\n", k.cipher_s2c, k.mac_s2c, k.compression_s2c);
-    dprintf(STDERR_FILENO, "  sent %llu bytes in %llu packets, received %llu bytes in %llu packets, %llu key exchanges, %lld seconds\r\n",
+    dprintf(STDERR_FILENO,
+            "  sent %llu bytes in %llu packets, received %llu bytes in %llu packets, %llu key exchanges, %lld seconds\r\n",
             (unsigned long long)sum.bytes_out, (unsigned long long)sum.packets_out, (unsigned long long)sum.bytes_in,
             (unsigned long long)sum.packets_in, (unsigned long long)sum.rekeys, (long long)(loop_now(c->loop) - s->started) / 1000);
 }
@@ -127,10 +132,10 @@ static void quieter(struct session *s) { set_log_level(s, "V", -1); }
 static void louder(struct session *s) { set_log_level(s, "v", 1); }
 
 static void (*const acts[ESCAPE_ACTION_MAX])(struct session *) = {
-    [ESCAPE_TERMINATE] = terminate, [ESCAPE_SUSPEND] = suspend, [ESCAPE_LIST] = list,
-    [ESCAPE_BACKGROUND] = background, [ESCAPE_HELP] = help, [ESCAPE_BREAK] = send_break,
-    [ESCAPE_COMMAND_LINE] = command_line, [ESCAPE_INFO] = info, [ESCAPE_REKEY] = rekey,
-    [ESCAPE_QUIETER] = quieter, [ESCAPE_LOUDER] = louder,
+    [ESCAPE_TERMINATE] = terminate,       [ESCAPE_SUSPEND] = suspend, [ESCAPE_LIST] = list,
+    [ESCAPE_BACKGROUND] = background,     [ESCAPE_HELP] = help,       [ESCAPE_BREAK] = send_break,
+    [ESCAPE_COMMAND_LINE] = command_line, [ESCAPE_INFO] = info,       [ESCAPE_REKEY] = rekey,
+    [ESCAPE_QUIETER] = quieter,           [ESCAPE_LOUDER] = louder,
 };
 
 void session_escape_act(struct session *s, enum escape_action action)

@@ -1,5 +1,6 @@
-/* The session: one channel, its requests, and the local side of it. session.c: life and events; session_request.c: what is asked of the server at the
- * start; session_typing.c: a terminal's input, from the keyboard over escapes and keystroke timing to the channel; session_escape.c: what escapes do. */
+/* The session: one channel, its requests, and the local side of it. session.c: life and events; session_request.c: what is asked of
+ * the server at the start; session_typing.c: a terminal's input, from the keyboard over escapes and keystroke timing to the
+ * channel; session_escape.c: what escapes do. */
 #pragma once
 
 #include "prog/ssh/client.h"
@@ -10,24 +11,24 @@
 
 struct session {
     struct client *c;
-    channel_id channel;        /* CHANNEL_NONE: none was asked for (-N) */
-    char *command;             /* for exec or subsystem; NULL: a shell */
+    channel_id channel; /* CHANNEL_NONE: none was asked for (-N) */
+    char *command;      /* for exec or subsystem; NULL: a shell */
     bool wants_pty;
-    struct chan_io_fds fds;    /* copies of the standard ones, until the channel is open */
-    struct chan_io *io;        /* from then on; lent by the conn_io */
-    bool peer_is_openssh;      /* or ours: knows eow and no-more-sessions */
+    struct chan_io_fds fds; /* copies of the standard ones, until the channel is open */
+    struct chan_io *io;     /* from then on; lent by the conn_io */
+    bool peer_is_openssh;   /* or ours: knows eow and no-more-sessions */
     bool peer_closed, output_ended;
     ms started;
 
     /* with a terminal */
-    int typing_fd;             /* standard input; -1: not read (any more) */
+    int typing_fd; /* standard input; -1: not read (any more) */
     struct loop_fd *typing_watch;
     struct loop_timer *keys_timer;
     struct tty_raw raw;
     struct escape escape;
     struct keystrokes keys;
-    struct buf passed, held;   /* what escapes let through; keystrokes that wait for their instant */
-    size_t unsent;             /* typed bytes that the channel has not taken yet */
+    struct buf passed, held; /* what escapes let through; keystrokes that wait for their instant */
+    size_t unsent;           /* typed bytes that the channel has not taken yet */
 };
 
 /* ---- session.c ---- */
@@ -37,7 +38,10 @@ void session_fail(struct session *s);
 int session_background(struct session *s) MUST_USE;
 
 /* ---- session_request.c ---- */
-enum session_tag { SESSION_TAG_PTY = 1, SESSION_TAG_RUN };
+enum session_tag {
+    SESSION_TAG_PTY = 1,
+    SESSION_TAG_RUN
+};
 bool session_wants_pty(const struct client *c);
 /* "shell", "exec" or "subsystem" */
 const char *session_run_request(const struct session *s);

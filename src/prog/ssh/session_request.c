@@ -22,9 +22,12 @@ static bool pty_is_asked_for(const struct client *c)
     const struct ssh_options *o = &c->options;
     switch (o->request_tty) {
     case CONF_TTY_YES:
-    case CONF_TTY_FORCE: return true;
-    case CONF_TTY_NO: return false;
-    default: return o->session_type == CONF_SESSION_DEFAULT && !c->cmd.command && !o->remote_command;
+    case CONF_TTY_FORCE:
+        return true;
+    case CONF_TTY_NO:
+        return false;
+    default:
+        return o->session_type == CONF_SESSION_DEFAULT && !c->cmd.command && !o->remote_command;
     }
 }
 
@@ -108,7 +111,8 @@ static int encode_modes(struct buf *out)
     struct ptymodes known = { 0 };
     size_t n = 0;
     if (tty_modes_get(STDIN_FILENO, modes, &n) < 0) n = 0;
-    for (size_t i = 0; i < n; i++) (void)!ptymodes_set(&known, modes[i].opcode, modes[i].value); /* what has no name on the wire stays here */
+    for (size_t i = 0; i < n; i++)
+        (void)!ptymodes_set(&known, modes[i].opcode, modes[i].value); /* what has no name on the wire stays here */
     return ptymodes_encode(&known, out);
 }
 
@@ -118,8 +122,12 @@ static int send_pty_request(struct session *s)
     CLEANUP(buf_done) struct buf data = BUF_INIT(REQUEST_BYTES);
     struct pty_size size = window_size();
     TRY(encode_modes(&modes));
-    struct body_pty_req req = { .term = view_str(term(s)), .columns = size.cols, .rows = size.rows, .width_px = size.width_px,
-                                .height_px = size.height_px, .modes = buf_view(&modes) };
+    struct body_pty_req req = { .term = view_str(term(s)),
+                                .columns = size.cols,
+                                .rows = size.rows,
+                                .width_px = size.width_px,
+                                .height_px = size.height_px,
+                                .modes = buf_view(&modes) };
     struct wr w = wr_of(&data);
     TRY(body_pty_req_put(&w, &req));
     return request(s, "pty-req", true, SESSION_TAG_PTY, &data);

@@ -1,5 +1,5 @@
-/* From the keyboard to the channel: read, escapes taken out, keystrokes timed, typed into the channel. Reading stops while the channel takes nothing, so
- * that what is pasted waits in the terminal. */
+/* From the keyboard to the channel: read, escapes taken out, keystrokes timed, typed into the channel. Reading stops while the
+ * channel takes nothing, so that what is pasted waits in the terminal. */
 #include "prog/ssh/session_int.h"
 
 #include "base/secret.h"

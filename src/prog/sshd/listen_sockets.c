@@ -58,10 +58,9 @@ static int listen_on_ports(struct listener *l, const struct conf_listen *one)
 
 int listener_listen(struct listener *l)
 {
-    size_t n_given;
-    TRY(daemon_listen_fds(&n_given));
-    for (size_t i = 0; i < n_given; i++) TRY(add_socket(l, DAEMON_LISTEN_FIRST + (int)i));
-    if (n_given) return 0;
+    TRY(daemon_listen_fds(&l->n_given));
+    for (size_t i = 0; i < l->n_given; i++) TRY(add_socket(l, DAEMON_LISTEN_FIRST + (int)i));
+    if (l->n_given) return 0;
     static const struct conf_listen any = { NULL, 0, NULL };
     if (l->options.listen_address.n == 0) TRY(listen_on_ports(l, &any));
     for (size_t i = 0; i < l->options.listen_address.n; i++) TRY(listen_on_ports(l, &l->options.listen_address.v[i]));

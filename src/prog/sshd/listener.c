@@ -108,6 +108,20 @@ static bool new_config_is_good(const struct listener *l)
     return err == 0;
 }
 
+/* What systemd gave is handed on: it is not given twice. */
+static size_t keep_given_sockets(const struct listener *l, struct spawn_fd fds[SPAWN_FDS_MAX])
+{
+    size_t n = MIN(l->n_given, (size_t)SPAWN_FDS_MAX);
+    char number[24];
+    for (size_t i = 0; i < n; i++) fds[i] = (struct spawn_fd){ DAEMON_LISTEN_FIRST + (int)i, DAEMON_LISTEN_FIRST + (int)i };
+    if (n == 0) return 0;
+    snprintf(number, sizeof number, "%ld", (long)getpid());
+    (void)!setenv("LISTEN_PID", number, 1);
+    snprintf(number, sizeof number, "%zu", n);
+    (void)!setenv("LISTEN_FDS", number, 1);
+    return n;
+}
+
 /* The new configuration is tried first: a broken one leaves the running daemon as it is. */
 static void on_hangup(void *arg, UNUSED int signal)
 {
@@ -121,7 +135,8 @@ static void on_hangup(void *arg, UNUSED int signal)
     CLEANUP(freep) char *self = NULL;
     int err = spawn_self_path(&self);
     const char *program = l->argv[0][0] == '/' ? l->argv[0] : self;
-    struct spawn s = { .path = program, .argv = (const char *const *)l->argv, .keep_std = true };
+    struct spawn_fd fds[SPAWN_FDS_MAX];
+    struct spawn s = { .path = program, .argv = (const char *const *)l->argv, .fds = fds, .n_fds = keep_given_sockets(l, fds), .keep_std = true };
     if (err == 0) err = spawn_exec(&s);
     log_error(&l->sink.log, "RESTART FAILED: av[0]='%s', error: %s.", l->argv[0], err_text(err));
 }
@@ -177,13 +192,14 @@ static int serve_forever(struct listener *l)
     bool writes_pid = !l->cmd.debug;
     int side = l->cmd.no_detach ? 0 : daemon_detach(&d, true);
     if (side != 0) return side == DAEMON_PARENT ? 0 : side;
-    TRY(listener_listen(l));
     TRY(prepare(l));
-    TRY(watch_sockets(l));
     TRY(loop_signal(l->loop, SIGTERM, on_terminate, l));
     TRY(loop_signal(l->loop, SIGINT, on_terminate, l));
     TRY(loop_signal(l->loop, SIGQUIT, on_terminate, l));
     TRY(loop_signal(l->loop, SIGHUP, on_hangup, l));
+    /* Last: whoever sees the socket or its line in the log may also send signals. */
+    TRY(listener_listen(l));
+    TRY(watch_sockets(l));
     if (writes_pid && daemon_pid_write(l->options.pid_file) < 0)
         log_error(&l->sink.log, "Couldn't create pid file \"%s\"", l->options.pid_file);
     (void)!daemon_notify("READY=1");

@@ -27,13 +27,16 @@ struct listener {
     struct strv parts;           /* paths of the other programs, as enum part */
     struct monitors *monitors;
     int *sockets;
-    size_t n_sockets;
+    size_t n_sockets, n_given;   /* given: by systemd, from DAEMON_LISTEN_FIRST on */
     struct loop_fd **watches;
     struct loop_timer *accept_again;
     int served_status;           /* -d, -i: how the one session ended */
 };
 
 enum part { PART_IDX_KEYS, PART_IDX_SESSION, PART_IDX_AUTH, PART_IDX_USER, PART_IDX_MAX };
+
+/* For its processes: stderr if that is the log, else -1, as whoever waits for the end of our output would wait for the daemon's. */
+static inline int listener_stderr(const struct listener *l) { return l->cmd.log_stderr || l->cmd.debug ? 2 : -1; }
 
 /* config: file, settings, defaults, checks; messages go to stderr. ERR_FORMAT. */
 int listener_load_config(struct listener *l) MUST_USE;

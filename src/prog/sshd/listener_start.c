@@ -101,7 +101,7 @@ static int start_key_holder(struct listener *l)
     CLEANUP(fd_closep) int theirs = pair[1];
     TRY(ipc_init(&l->key_holder, pair[0], IPC_L, IPC_K));
     l->key_holder.state = IPC_ANY;
-    const struct spawn_fd fds[] = { { theirs, PART_IPC_FD }, { STDERR_FILENO, STDERR_FILENO } };
+    const struct spawn_fd fds[] = { { theirs, PART_IPC_FD }, { listener_stderr(l), STDERR_FILENO } };
     struct spawn s = { .path = l->parts.v[PART_IDX_KEYS], .argv = (const char *const *)argv.v, .fds = fds, .n_fds = ARRAY_LEN(fds), .new_session = true };
     pid_t pid;
     return spawn_run(&s, &pid);
@@ -159,21 +159,9 @@ int listener_make_setup(struct listener *l)
 
 /* ---- -T and -G ---- */
 
-static int in_group(UNUSED void *arg, const char *name, const char *patterns, bool *ret_matches)
-{
-    CLEANUP(user_freep) struct user *u = NULL;
-    *ret_matches = false;
-    if (user_by_name(name, &u) < 0) return 0;
-    TRY(user_load_groups(u));
-    int match = user_groups_match(u, view_str(patterns));
-    if (match < 0) return match;
-    *ret_matches = match == USER_GROUP_MATCH;
-    return 0;
-}
-
 static int read_test_spec(const struct strv *spec, struct sshd_conf_ctx *ret)
 {
-    *ret = (struct sshd_conf_ctx){ .version = "Nacre_" NACRE_VERSION, .in_group = in_group };
+    *ret = (struct sshd_conf_ctx){ .version = "Nacre_" NACRE_VERSION, .in_group = setup_in_group };
     const struct {
         const char *name;
         const char **field;

@@ -90,24 +90,12 @@ static int start_log(struct monitor *m)
     return 0;
 }
 
-static int in_group(UNUSED void *arg, const char *name, const char *patterns, bool *ret_matches)
-{
-    CLEANUP(user_freep) struct user *u = NULL;
-    *ret_matches = false;
-    if (user_by_name(name, &u) < 0) return 0;
-    TRY(user_load_groups(u));
-    int match = user_groups_match(u, view_str(patterns));
-    if (match < 0) return match;
-    *ret_matches = match == USER_GROUP_MATCH;
-    return 0;
-}
-
 int monitor_eval_options(struct monitor *m)
 {
     CLEANUP(conf_diag_done) struct conf_diag diag = CONF_DIAG_INIT;
     struct sshd_conf_ctx ctx = {
         .user = m->who.name, .host = m->peer_host, .address = m->peer.host, .local_address = m->local.host, .local_port = m->local.port,
-        .version = "Nacre_" NACRE_VERSION, .invalid_user = m->who.name && !m->who.user, .in_group = in_group,
+        .version = "Nacre_" NACRE_VERSION, .invalid_user = m->who.name && !m->who.user, .in_group = setup_in_group,
     };
     struct sshd_options fresh;
     int err = setup_options(&m->setup, m->who.name ? &ctx : NULL, &m->algs.conf, &diag, &fresh);
@@ -124,11 +112,11 @@ int monitor_eval_options(struct monitor *m)
 /* ---- before login ---- */
 
 /* "1.2.3.4 port 5", with whom it says it is. */
-static void end_log(struct monitor *m, const char *what, const char *behind)
+static void end_log(struct monitor *m, const char *what, const char *separator, const char *text)
 {
     const char *kind = !m->who.name ? "" : m->who.valid ? "authenticating user " : "invalid user ";
-    monitor_log(m, LOG_LEVEL_INFO, "%s%s%s%s%s port %d%s [preauth]", what, kind, m->who.name ? m->who.name : "", m->who.name ? " " : "", m->peer.host,
-                m->peer.port, behind);
+    monitor_log(m, LOG_LEVEL_INFO, "%s%s%s%s%s port %d%s%s [preauth]", what, kind, m->who.name ? m->who.name : "", m->who.name ? " " : "", m->peer.host,
+                m->peer.port, separator, text);
 }
 
 static int on_net_end(struct monitor *m, struct view fields)
@@ -139,11 +127,11 @@ static int on_net_end(struct monitor *m, struct view fields)
     snprintf(text, sizeof text, "%.*s", VIEW_ARG(e.text));
     switch (e.reason) {
     case IPC_END_CLOSED:
-        end_log(m, "Connection closed by ", "");
+        end_log(m, "Connection closed by ", "", "");
         break;
     case IPC_END_DISCONNECTED:
         monitor_log(m, LOG_LEVEL_INFO, "Received disconnect from %s port %d:%s [preauth]", m->peer.host, m->peer.port, text);
-        end_log(m, "Disconnected from ", "");
+        end_log(m, "Disconnected from ", "", "");
         break;
     case IPC_END_IDENT:
         monitor_log(m, LOG_LEVEL_INFO, "banner exchange: Connection from %s port %d: %s", m->peer.host, m->peer.port, text);
@@ -152,7 +140,7 @@ static int on_net_end(struct monitor *m, struct view fields)
         monitor_log(m, LOG_LEVEL_INFO, "Unable to negotiate with %s port %d: %s [preauth]", m->peer.host, m->peer.port, text);
         break;
     case IPC_END_OURS:
-        end_log(m, "Disconnecting ", ": ");
+        end_log(m, "Disconnecting ", ": ", text);
         break;
     default:
         monitor_log(m, LOG_LEVEL_INFO, "ssh_dispatch_run_fatal: Connection from %s%s%s port %d: %s [preauth]",
@@ -218,7 +206,7 @@ static int on_auth_none(struct monitor *m, struct view fields)
     TRY(ipc_auth_none_get(fields, &q));
     TRY(monitor_set_applicant(m, q.user, q.service));
     bool is_none = view_eq_str(q.method, "none");
-    a.passed = is_none && m->options.permit_empty_passwords && m->options.password_authentication && password_is_right(m, VIEW_LIT(""));
+    a.passed = is_none && method_is_allowed(m, &a) && m->options.permit_empty_passwords && m->options.password_authentication && password_is_right(m, VIEW_LIT(""));
     return conclude(m, &a, 0);
 }
 
@@ -246,7 +234,7 @@ static int on_auth_password(struct monitor *m, struct view fields)
     struct attempt a = { .method = METHOD_PASSWORD, .method_name = "password" };
     TRY(ipc_auth_password_get(fields, &q));
     TRY(monitor_set_applicant(m, q.user, q.service));
-    a.passed = method_is_enabled(m, METHOD_PASSWORD) && password_is_right(m, q.password);
+    a.passed = method_is_allowed(m, &a) && password_is_right(m, q.password);
     return conclude(m, &a, 0);
 }
 
@@ -302,8 +290,12 @@ static const struct {
 static int handle_net(struct monitor *m, uint8_t number, struct view fields)
 {
     m->request_began = clock_now();
-    for (size_t i = 0; i < ARRAY_LEN(net_handlers); i++)
-        if (net_handlers[i].number == number) return net_handlers[i].handle(m, fields);
+    if (m->dismissed && number != IPC_net_end_NUMBER && number != IPC_net_log_NUMBER) return ERR_UNEXPECTED_MESSAGE;
+    for (size_t i = 0; i < ARRAY_LEN(net_handlers); i++) {
+        if (net_handlers[i].number != number) continue;
+        int err = net_handlers[i].handle(m, fields);
+        return err == ERR_DENIED && m->dismissed ? 0 : err; /* how it ended is told by net_end */
+    }
     return ERR_UNEXPECTED_MESSAGE;
 }
 

@@ -19,6 +19,7 @@ struct attempt {
     const char *method_name;   /* as logged */
     struct view submethod;     /* "pam" after keyboard-interactive */
     bool passed;
+    bool denied;               /* right, but the account modules let nobody in: the end of the connection */
     bool postponed;            /* no verdict yet: PK_OK, a question, a new password wanted */
     char detail[512];          /* ": ED25519 SHA256:..." */
     struct authorized_keys_options key_options; /* of the line that has the key; the applicant's only when the signature is right */
@@ -58,6 +59,8 @@ struct monitor {
     struct strv host_key_names;  /* signature algorithms we have keys for, each with its key's index */
     uint32_t host_key_idx[64];
     ms grace_end, request_began;
+    bool net_said_end;           /* net_end came */
+    bool dismissed;              /* a verdict ended the connection: nothing is decided any more */
     struct applicant who;
     /* Keyboard-interactive through PAM: a message that arrived where a response was expected. */
     uint8_t stray_number;
@@ -69,16 +72,22 @@ struct monitor {
 #define monitor_log(m, level, ...) log_at(&(m)->sink.log, level, __VA_ARGS__)
 
 /* ---- monitor_user.c ---- */
-/* The first request of a connection names user and service; later ones have to be the same: ERR_DENIED. */
+/* The first request of a connection names user and service; later ones have to be the same: else ERR_DENIED, and the verdict was sent. */
 int monitor_set_applicant(struct monitor *m, struct view user, struct view service) MUST_USE;
 void monitor_applicant_done(struct applicant *who);
 
 /* ---- monitor_methods.c ---- */
 bool method_is_enabled(const struct monitor *m, enum auth_method method);
+/* Enabled, and the next step of some chain of AuthenticationMethods. Others fail without being looked at: nobody learns from them whether a password is right. */
+bool method_is_allowed(const struct monitor *m, const struct attempt *a);
+/* Ends the connection with this text as the answer to the request at hand. ERR_DENIED when that is on its way. */
+int method_dismiss(struct monitor *m, const char *text) MUST_USE;
 /* Comma list of the methods that can go on. */
 int method_list(const struct monitor *m, struct buf *out) MUST_USE;
 /* Takes what an attempt came to, writes the log line, counts failures, and sends the verdict. *ret_success: login. */
 int method_conclude(struct monitor *m, const struct attempt *a, bool *ret_success) MUST_USE;
+/* The end of the connection as the answer to a request: text is what the peer is told and what is logged. Gives ERR_DENIED, or what kept it from being sent. */
+int method_end(struct monitor *m, const char *text) MUST_USE;
 /* Sends a verdict that is not final. */
 int method_postpone(struct monitor *m, const struct ipc_auth_verdict *v) MUST_USE;
 /* The AuthenticationMethods of the options, as far as they can be fulfilled at all. */

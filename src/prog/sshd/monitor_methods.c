@@ -30,6 +30,7 @@ bool method_is_enabled(const struct monitor *m, enum auth_method method)
     case METHOD_PUBLICKEY: return o->pubkey_authentication != CONF_NO;
     case METHOD_PASSWORD: return o->password_authentication;
     case METHOD_KBDINT: return o->kbd_interactive_authentication;
+    case METHOD_NONE: return true; /* lets in by an empty password only */
     default: return false;
     }
 }
@@ -70,7 +71,7 @@ int method_init_chains(struct monitor *m)
         if (chain_is_possible(m, given->v[i])) TRY(strv_add(&m->who.chains, view_str(given->v[i])));
     if (m->who.chains.n) return 0;
     monitor_log(m, LOG_LEVEL_ERROR, "No AuthenticationMethods left after eliminating disabled methods: enable one of those listed");
-    return ERR_DENIED;
+    return method_dismiss(m, "no authentication methods enabled");
 }
 
 int method_list(const struct monitor *m, struct buf *out)
@@ -92,6 +93,13 @@ static bool head_matches(const char *chain, const struct attempt *a)
     const uint8_t *colon = head.len ? memchr(head.p, ':', head.len) : NULL;
     if (!view_eq_str(colon ? view_of(head.p, (size_t)(colon - head.p)) : head, methods[a->method].name)) return false;
     return !colon || view_eq(view_of(colon + 1, (size_t)(head.p + head.len - colon - 1)), a->submethod);
+}
+
+bool method_is_allowed(const struct monitor *m, const struct attempt *a)
+{
+    bool wanted = m->who.chains.n == 0;
+    for (size_t i = 0; i < m->who.chains.n; i++) wanted |= head_matches(m->who.chains.v[i], a);
+    return wanted && method_is_enabled(m, a->method);
 }
 
 /* Takes a passed method off the front of every chain that waits for it. True when some chain is fulfilled, or any method was enough. */
@@ -140,13 +148,30 @@ static int read_banner(const struct monitor *m, struct buf *out)
     return 0;
 }
 
+/* What account modules have to say to somebody who does not come back for another question. */
+static int put_pam_messages(struct monitor *m, struct buf *out)
+{
+    if (!m->who.pam) return 0;
+    TRY(buf_put_view(out, pam_messages(m->who.pam)));
+    pam_messages_reset(m->who.pam);
+    return 0;
+}
+
 static int send_verdict(struct monitor *m, enum auth_verdict verdict, const char *disconnect)
 {
-    CLEANUP(buf_done) struct buf list = BUF_INIT(METHODS_BYTES_MAX), banner = BUF_INIT(BANNER_BYTES_MAX);
+    CLEANUP(buf_done) struct buf list = BUF_INIT(METHODS_BYTES_MAX), banner = BUF_INIT(2 * BANNER_BYTES_MAX);
     TRY(method_list(m, &list));
     TRY(read_banner(m, &banner));
+    if (verdict == AUTH_VERDICT_SUCCESS || disconnect) TRY(put_pam_messages(m, &banner));
     m->who.tried = true;
     return IPC_SEND(&m->net, auth_verdict, .verdict = verdict, .methods = buf_view(&list), .banner = buf_view(&banner), .disconnect = view_str(disconnect));
+}
+
+int method_dismiss(struct monitor *m, const char *text)
+{
+    TRY(send_verdict(m, AUTH_VERDICT_FAILURE, text));
+    m->dismissed = true;
+    return ERR_DENIED;
 }
 
 int method_postpone(struct monitor *m, const struct ipc_auth_verdict *v)
@@ -166,10 +191,14 @@ static int conclude_failure(struct monitor *m, const struct attempt *a)
         log_attempt(m, a, "Failed");
         delay_failure(m->request_began);
     }
+    if (a->denied) {
+        monitor_log(m, LOG_LEVEL_FATAL, "Access denied for user %s by PAM account configuration [preauth]", m->who.name);
+        return method_dismiss(m, "Access denied by the account configuration");
+    }
     if (m->who.failures < m->options.max_auth_tries) return send_verdict(m, AUTH_VERDICT_FAILURE, NULL);
-    monitor_log(m, LOG_LEVEL_ERROR, "maximum authentication attempts exceeded for %s%s from %s port %d ssh2", m->who.valid ? "" : "invalid user ",
+    monitor_log(m, LOG_LEVEL_ERROR, "maximum authentication attempts exceeded for %s%s from %s port %d ssh2 [preauth]", m->who.valid ? "" : "invalid user ",
                 m->who.name, m->peer.host, m->peer.port);
-    return send_verdict(m, AUTH_VERDICT_FAILURE, "Too many authentication failures");
+    return method_dismiss(m, "Too many authentication failures");
 }
 
 static bool root_is_refused(struct monitor *m, const struct attempt *a)
@@ -197,7 +226,7 @@ static bool root_is_refused(struct monitor *m, const struct attempt *a)
 int method_conclude(struct monitor *m, const struct attempt *given, bool *ret_success)
 {
     struct attempt a = *given;
-    if (!m->who.valid || root_is_refused(m, &a)) a.passed = false;
+    if (!m->who.valid || root_is_refused(m, &a) || !method_is_allowed(m, &a)) a.passed = false;
     if (!a.passed) return conclude_failure(m, &a);
     if (a.method != METHOD_PUBLICKEY) TRY(buf_printf(&m->who.auth_info, "%s\n", a.method_name)); /* keys have written theirs */
     if (!chains_advance(m, &a)) {

@@ -143,7 +143,7 @@ static int kbdint_crypt(struct monitor *m, struct attempt *a)
 
 int kbdint_run(struct monitor *m, struct attempt *a)
 {
-    if (!method_is_enabled(m, METHOD_KBDINT)) return 0;
+    if (!method_is_allowed(m, a)) return 0;
     TRY(m->who.pam ? kbdint_pam(m, a) : kbdint_crypt(m, a));
     /* The client gave this up for another request: no verdict on it is due any more. */
     if (m->has_stray) a->postponed = true;
@@ -171,6 +171,7 @@ bool account_is_open(struct monitor *m, struct attempt *a)
         m->who.must_change_password = state == PAM_ACCOUNT_NEW_PASSWORD && a->method != METHOD_KBDINT;
         return true;
     }
-    monitor_log(m, LOG_LEVEL_ERROR, "Access denied for user %s by PAM account configuration: %s", m->who.name, pam_reason(m->who.pam));
+    log_debug(&m->sink.log, "PAM account modules say: %s", pam_reason(m->who.pam));
+    a->denied = a->method != METHOD_KBDINT;
     return false;
 }

@@ -38,7 +38,7 @@ static bool key_is_usable(struct monitor *m, struct view algorithm, struct view 
 {
     CLEANUP(key_unrefp) struct key *k = NULL;
     describe(m, blob, a->detail, sizeof a->detail);
-    if (!method_is_enabled(m, METHOD_PUBLICKEY)) return false;
+    if (!method_is_allowed(m, a)) return false;
     if (!algorithm_is_accepted(m, algorithm, blob)) {
         monitor_log(m, LOG_LEVEL_INFO, "userauth_pubkey: signature algorithm %.*s not in PubkeyAcceptedAlgorithms [preauth]", VIEW_ARG(algorithm));
         return false;
@@ -94,7 +94,7 @@ static bool file_has_key(struct monitor *m, const char *path, struct view file, 
             }
             a->key_options = o;
             a->has_key_options = true;
-            monitor_log(m, LOG_LEVEL_VERBOSE, "Accepted key%s found at %s:%zu", a->detail[0] ? a->detail + 1 : "", path, line.number);
+            if (m->who.valid) monitor_log(m, LOG_LEVEL_VERBOSE, "Accepted key%s found at %s:%zu", a->detail[0] ? a->detail + 1 : "", path, line.number);
         }
     }
     authorized_keys_scan_done(&scan);

@@ -38,9 +38,9 @@ static bool any_group_matches(const struct monitor *m, const struct strv *list)
     return false;
 }
 
-static void log_refusal(struct monitor *m, const char *why)
+static void log_bad_account(struct monitor *m, const char *why)
 {
-    monitor_log(m, LOG_LEVEL_INFO, "User %s from %s not allowed because %s", m->who.name, m->peer_host, why);
+    monitor_log(m, LOG_LEVEL_INFO, "User %s not allowed because %s", m->who.name, why);
 }
 
 static bool lists_allow(struct monitor *m)
@@ -55,7 +55,7 @@ static bool lists_allow(struct monitor *m)
         why = "a group is listed in DenyGroups";
     else if (o->allow_groups.n && !any_group_matches(m, &o->allow_groups))
         why = "none of user's groups are listed in AllowGroups";
-    if (why) log_refusal(m, why);
+    if (why) monitor_log(m, LOG_LEVEL_INFO, "User %s from %s not allowed because %s", m->who.name, m->peer_host, why);
     return why == NULL;
 }
 
@@ -64,14 +64,14 @@ static bool account_allows(struct monitor *m)
     struct user *u = m->who.user;
     bool uses_pam = m->options.use_pam;
     if (!uses_pam && user_load_shadow(u) == 0 && user_is_locked(u)) {
-        log_refusal(m, "account is locked");
+        log_bad_account(m, "account is locked");
         return false;
     }
     int err = user_shell_check(u);
     if (err < 0) {
         char why[4200];
         snprintf(why, sizeof why, "shell %s %s", u->shell, err == ERR_NOT_FOUND ? "does not exist" : "is not executable");
-        log_refusal(m, why);
+        log_bad_account(m, why);
         return false;
     }
     if (!uses_pam && u->shadow.known && user_expiry(u, clock_wall_s() / 86400, NULL) == USER_EXPIRED) {
@@ -101,7 +101,7 @@ static int look_up(struct monitor *m)
     if (!m->options.refuse_connection) return 0;
     monitor_log(m, LOG_LEVEL_INFO, "administratively prohibited connection for %s%s from %s port %d", m->who.user ? "" : "invalid user ", m->who.name,
                 m->peer.host, m->peer.port);
-    return ERR_PEER_CLOSED;
+    return method_dismiss(m, "the server's configuration refuses this connection");
 }
 
 static int same_applicant(struct monitor *m, struct view user, struct view service)
@@ -110,9 +110,10 @@ static int same_applicant(struct monitor *m, struct view user, struct view servi
     TRY(buf_put_str(&whole, m->who.name));
     if (m->who.style) TRY(buf_printf(&whole, ":%s", m->who.style));
     if (view_eq(user, buf_view(&whole)) && view_eq_str(service, m->who.service)) return 0;
-    monitor_log(m, LOG_LEVEL_INFO, "Disconnecting: Change of username or service not allowed: (%s,%s) -> (%.*s,%.*s)", m->who.name, m->who.service,
-                VIEW_ARG(user), VIEW_ARG(service));
-    return ERR_DENIED;
+    char text[1024];
+    snprintf(text, sizeof text, "Change of username or service not allowed: (%s,%s) -> (%.*s,%.*s)", m->who.name, m->who.service,
+             VIEW_ARG(view_sub(user, 0, 256)), VIEW_ARG(view_sub(service, 0, 64)));
+    return method_dismiss(m, text);
 }
 
 int monitor_set_applicant(struct monitor *m, struct view user, struct view service)

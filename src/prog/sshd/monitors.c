@@ -95,7 +95,7 @@ static int execute_monitor(struct monitors *all, int ipc_fd, int keys_fd, const 
     struct listener *l = all->l;
     const struct spawn_fd fds[] = {
         { ipc_fd, PART_IPC_FD }, { all->setup_fd, PART_SETUP_FD }, { keys_fd, PART_KEY_HOLDER_FD },
-        { all->auth_program, PART_AUTH_PROGRAM_FD }, { all->user_program, PART_USER_PROGRAM_FD }, { STDERR_FILENO, STDERR_FILENO },
+        { all->auth_program, PART_AUTH_PROGRAM_FD }, { all->user_program, PART_USER_PROGRAM_FD }, { listener_stderr(l), STDERR_FILENO },
     };
     const char *argv[] = { PART_SESSION, role, NULL };
     struct spawn s = { .path = l->parts.v[PART_IDX_SESSION], .exec_fd = all->session_program, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds),
@@ -105,7 +105,7 @@ static int execute_monitor(struct monitors *all, int ipc_fd, int keys_fd, const 
 
 static int execute_user_zygote(struct monitors *all, int ipc_fd)
 {
-    const struct spawn_fd fds[] = { { ipc_fd, PART_IPC_FD }, { STDERR_FILENO, STDERR_FILENO } };
+    const struct spawn_fd fds[] = { { ipc_fd, PART_IPC_FD }, { listener_stderr(all->l), STDERR_FILENO } };
     const char *argv[] = { PART_USER, PART_ZYGOTE, NULL };
     struct spawn s = { .path = all->l->parts.v[PART_IDX_USER], .exec_fd = all->user_program, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds), .new_session = true };
     pid_t pid;
@@ -131,7 +131,7 @@ static int zygote_start(struct monitors *all, struct zygote *z, const char *name
     z->name = name;
     TRY(ipc_init(&z->ipc, pair[0], IPC_L, IPC_Z));
     TRY(loop_fd_new(all->l->loop, z->ipc.fd, LOOP_READ, on_zygote, z, &z->watch));
-    return strcmp(name, PART_SESSION) == 0 ? execute_monitor(all, theirs, STDERR_FILENO, PART_ZYGOTE, &pid) : execute_user_zygote(all, theirs);
+    return strcmp(name, PART_SESSION) == 0 ? execute_monitor(all, theirs, -1, PART_ZYGOTE, &pid) : execute_user_zygote(all, theirs);
 }
 
 /* With PAM a user child has to inherit what modules gave its monitor, so the monitor starts it; else it is a copy of the other zygote. */

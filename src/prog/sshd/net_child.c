@@ -29,6 +29,7 @@ struct net_child {
     struct log log;
     struct buf host_keys; /* as net_start has them */
     char goodbye[256];    /* what the peer said in its DISCONNECT */
+    bool service_given;   /* ssh-userauth was asked for: its messages may come */
     bool ended;
 };
 
@@ -180,7 +181,9 @@ static int start_auth(struct net_child *n)
 
 static int on_service(struct net_child *n, struct view service)
 {
-    return view_eq_str(service, "ssh-userauth") ? transport_accept_service(wire_io_transport(n->wire)) : ERR_SERVICE;
+    if (!view_eq_str(service, "ssh-userauth")) return ERR_SERVICE;
+    n->service_given = true;
+    return transport_accept_service(wire_io_transport(n->wire));
 }
 
 static int on_event(void *arg, const struct transport_event *e)
@@ -200,7 +203,7 @@ static int on_event(void *arg, const struct transport_event *e)
     case TRANSPORT_SERVICE_REQUEST:
         return on_service(n, e->text);
     case TRANSPORT_PACKET:
-        return n->auth ? on_auth_packet(n, e->data) : ERR_UNEXPECTED_MESSAGE;
+        return n->service_given ? on_auth_packet(n, e->data) : ERR_UNEXPECTED_MESSAGE;
     case TRANSPORT_DISCONNECT:
         snprintf(n->goodbye, sizeof n->goodbye, "%u: %.*s", e->reason, VIEW_ARG(view_sub(e->text, 0, 200)));
         return 0;

@@ -1,6 +1,8 @@
 /* The setup of a monitor, and what options follow from it. */
 #include "prog/sshd/setup.h"
 
+#include "os/user.h"
+
 #include <stdlib.h>
 
 #define CODEC_DEF "prog/sshd/setup.def"
@@ -30,4 +32,16 @@ int setup_options(const struct body_session_setup *setup, const struct sshd_conf
     conf_image_done(&image);
     TRY(err);
     return sshd_options_fill_defaults(ret, algs);
+}
+
+int setup_in_group(UNUSED void *arg, const char *name, const char *patterns, bool *ret_matches)
+{
+    CLEANUP(user_freep) struct user *u = NULL;
+    *ret_matches = false;
+    if (user_by_name(name, &u) < 0) return 0;
+    TRY(user_load_groups(u));
+    int match = user_groups_match(u, view_str(patterns));
+    if (match < 0) return match;
+    *ret_matches = match == USER_GROUP_MATCH;
+    return 0;
 }

@@ -86,18 +86,7 @@ static void on_exit_of(void *arg, UNUSED pid_t pid, int status)
     check_end(s);
 }
 
-/* Nothing is run: a text and a status. */
-static void end_with_text(struct session *s, struct view text, int status)
-{
-    size_t n;
-    (void)!conn_write(conn_of(s), s->ch, s->pty_master >= 0 ? 0 : EXTENDED_DATA_STDERR, text, &n);
-    report_exit(s, status << 8);
-    (void)!conn_send_eof(conn_of(s), s->ch);
-    (void)!loop_later(s->c->loop, close_channel, s);
-}
-
-/* ---- texts before a login shell ---- */
-
+/* A terminal that nobody reads yet turns no line ends. */
 static int put_terminal_text(struct view text, struct buf *out)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -106,6 +95,21 @@ static int put_terminal_text(struct view text, struct buf *out)
     }
     return 0;
 }
+
+/* Nothing is run: a text and a status. */
+static void end_with_text(struct session *s, struct view text, int status)
+{
+    CLEANUP(buf_done) struct buf lines = BUF_INIT(2 * TEXT_BYTES_MAX);
+    size_t n;
+    bool on_terminal = s->pty_master >= 0;
+    if (on_terminal && put_terminal_text(text, &lines) == 0) text = buf_view(&lines);
+    (void)!conn_write(conn_of(s), s->ch, on_terminal ? 0 : EXTENDED_DATA_STDERR, text, &n);
+    report_exit(s, status << 8);
+    (void)!conn_send_eof(conn_of(s), s->ch);
+    (void)!loop_later(s->c->loop, close_channel, s);
+}
+
+/* ---- texts before a login shell ---- */
 
 static void put_file(const char *path, struct buf *out)
 {
@@ -262,7 +266,7 @@ static void launch(void *arg)
         return;
     }
     char text[4400];
-    int n = snprintf(text, sizeof text, "%s: %s\r\n", p.path, err_text(err));
+    int n = snprintf(text, sizeof text, "%s: %s\n", p.path, err_text(err));
     end_with_text(s, view_of(text, (size_t)n), EXIT_CANNOT_RUN);
 }
 
@@ -295,8 +299,8 @@ static int open_pipes(struct session *s, struct chan_io_fds *ours)
 static void begin(void *arg)
 {
     struct session *s = arg;
-    static const char must_change[] = "WARNING: Your password has expired.\r\nYou must change your password now and log in again!\r\n";
-    static const char no_tty[] = "Password change required but no TTY available.\r\n";
+    static const char must_change[] = "WARNING: Your password has expired.\r\nYou must change your password now and login again!\r\n";
+    static const char no_tty[] = "WARNING: Your password has expired.\nPassword change required but no TTY available.\n";
     if (may_not_login(s)) return;
     if (s->c->setup.must_change_password && s->pty_master < 0) {
         end_with_text(s, VIEW_LIT(no_tty), EXIT_CANNOT_RUN);

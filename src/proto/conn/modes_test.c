@@ -1,10 +1,8 @@
-/* Terminal modes and signal names. */
+/* Terminal modes. */
 #include "proto/conn/ptymodes.h"
-#include "proto/conn/signals.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <signal.h>
 #include <cmocka.h>
 
 static void test_table(void **unused)
@@ -79,32 +77,12 @@ static void test_round_trip(void **unused)
     assert_int_equal(buf_len(&out), PTYMODES_MAX * 5 + 1);
 }
 
-static void test_signals(void **unused)
-{
-    (void)unused;
-    static const char *const NAMES[] = { "ABRT", "ALRM", "FPE",  "HUP",  "ILL",  "INT",  "KILL",
-                                         "PIPE", "QUIT", "SEGV", "TERM", "USR1", "USR2", "INFO@openssh.com" };
-    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
-        int number = signals_number(view_str(NAMES[i]));
-        assert_int_not_equal(number, 0);
-        assert_string_equal(signals_name(number), NAMES[i]);
-    }
-    assert_int_equal(signals_number(VIEW_LIT("TERM")), SIGTERM);
-    assert_int_equal(signals_number(VIEW_LIT("HUP")), SIGHUP);
-    assert_int_equal(signals_number(VIEW_LIT("SIGHUP")), 0);
-    assert_int_equal(signals_number(VIEW_LIT("hup")), 0);
-    assert_int_equal(signals_number(VIEW_EMPTY), 0);
-    assert_null(signals_name(SIGCHLD));
-    assert_null(signals_name(0));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
