@@ -81,6 +81,13 @@ def test_reader_that_leaves(client):
     assert child.wait(15) == 255
 
 
+def test_reader_that_leaves_with_a_server_that_knows_no_eow(dropbear, our_ssh):
+    child = our_ssh(dropbear()).start("yes")
+    assert os.read(child.stdout.fileno(), 2) == b"y\n"
+    child.stdout.close()
+    assert child.wait(15) == 255
+
+
 def test_command_that_closes_its_input(client):
     child = client().start("exec 0<&-; sleep 0.5; echo still here", stdin=subprocess.PIPE)
 

@@ -281,8 +281,11 @@ def test_systemd_socket(debian_ssh, workdir, keys, login):
                 return ["[127.0.0.1]:%d %s" % (port, " ".join(keys.public(path).split()[:2])) for path in keys.host.values()]
 
         Activated.port = port
-        done = debian_ssh(Activated).run("echo in")
-        assert done.stdout == "in\n", done.stderr + open(workdir + "/log", encoding="utf-8").read()
+        for _ in range(2):
+            done = debian_ssh(Activated).run("echo in")
+            assert done.stdout == "in\n", done.stderr + open(workdir + "/log", encoding="utf-8").read()
+            server.send_signal(signal.SIGHUP)  # the socket stays
+            process.wait_until(lambda: "restarting" in open(workdir + "/log", encoding="utf-8").read(), "the restart")
     finally:
         server.terminate()
         server.wait(10)

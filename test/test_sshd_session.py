@@ -130,7 +130,11 @@ def test_interactive_shell(our_sshd, debian_ssh, terminal):
     child.expect_exact("begin")
     child.sendcontrol("z")
     child.expect("Stopped")
-    child.sendline("kill -9 %1; wait; exit 7")
+    child.sendline("fg")
+    child.expect_exact("sleep 100")
+    child.sendcontrol("c")
+    child.expect_exact("%> ")
+    child.sendline("exit 7")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 7

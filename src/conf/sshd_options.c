@@ -178,13 +178,48 @@ static int check_pair(const struct sshd_options *o, enum sshd_opt opt, const cha
     return ERR_FORMAT;
 }
 
+static bool method_is_enabled(const struct sshd_options *o, struct view method)
+{
+    const struct {
+        const char *name;
+        bool enabled;
+    } rows[] = {
+        { "publickey", o->pubkey_authentication },       { "password", o->password_authentication },
+        { "keyboard-interactive", o->kbd_interactive_authentication }, { "hostbased", o->hostbased_authentication },
+        { "gssapi-with-mic", o->gssapi_authentication }, { "none", true },
+        { "any", true },
+    };
+    const uint8_t *colon = method.len ? memchr(method.p, ':', method.len) : NULL;
+    if (colon) method.len = (size_t)(colon - method.p);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (view_eq_str(method, rows[i].name)) return rows[i].enabled;
+    return false;
+}
+
+/* A server whose chains all need something that is turned off lets nobody in. */
+static int check_methods(const struct sshd_options *o, struct conf_diag *diag)
+{
+    for (size_t i = 0; i < o->authentication_methods.n; i++) {
+        struct view chain = view_str(o->authentication_methods.v[i]), method;
+        bool possible = true;
+        while (view_next_in_list(&chain, &method)) possible &= method_is_enabled(o, method);
+        if (possible) return 0;
+    }
+    if (o->authentication_methods.n == 0) return 0;
+    conf_diag_error(diag, "AuthenticationMethods cannot be satisfied by enabled authentication methods");
+    return ERR_FORMAT;
+}
+
 int sshd_options_check(const struct sshd_options *o, struct conf_diag *diag)
 {
     int err = check_pair(o, SSHD_OPT_authorized_keys_command, o->authorized_keys_command, o->authorized_keys_command_user, diag);
     int err2 = check_pair(o, SSHD_OPT_authorized_principals_command, o->authorized_principals_command,
                           o->authorized_principals_command_user, diag);
     int err3 = conf_any_check(any_of(o), diag);
-    return err3 < 0 ? err3 : MIN(err, err2);
+    int err4 = check_methods(o, diag);
+    if (err3 < 0) return err3;
+    err = MIN(err, err2);
+    return MIN(err, err4);
 }
 
 /* One record of a keyword that may ask for what is missing, evaluated as if it were alone. */

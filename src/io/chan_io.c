@@ -18,6 +18,7 @@ struct input {
     struct chan_io *c;
     int fd;
     uint32_t ext_type;
+    bool blocks; /* a terminal: see set_nonblock() */
     struct loop_fd *watch;
 };
 
@@ -76,6 +77,13 @@ static void moved(struct chan_io *c, bool from_peer, size_t n)
     if (c->owner.moved && n) c->owner.moved(c->owner.arg, from_peer, n);
 }
 
+/* Room for more says nothing of there being something to read. */
+static int read_some(struct input *in, uint8_t *area, size_t room, size_t *ret_n)
+{
+    if (in->blocks && fd_wait(in->fd, false, 0) < 0) return ERR_AGAIN;
+    return fd_read(in->fd, area, room, ret_n);
+}
+
 /* Reads straight into the connection's output until there is no more, no room, or this turn has had its share. Gives whether fd ended. */
 static bool pump_input(struct input *in)
 {
@@ -88,7 +96,7 @@ static bool pump_input(struct input *in)
             (void)!loop_fd_set(in->watch, 0);
             return false;
         }
-        err = fd_read(in->fd, area, room, &n);
+        err = read_some(in, area, room, &n);
         if (err == 0 && n) {
             (void)!conn_write_commit(c->conn, c->ch, n);
             moved(c, false, n);
@@ -273,6 +281,7 @@ static int watch_input(struct chan_io *c, struct input *in, int fd, uint32_t ext
 {
     *in = (struct input){ .c = c, .fd = fd, .ext_type = ext_type };
     if (fd < 0) return 0;
+    in->blocks = tty_is(fd);
     TRY(set_nonblock(fd));
     return loop_fd_new(c->loop, fd, LOOP_READ, on_input, in, &in->watch);
 }

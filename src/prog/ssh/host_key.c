@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "base/rd.h"
 #include "key/known_hosts.h"
+#include "key/public_line.h"
 #include "os/file.h"
 #include "os/random.h"
 
@@ -53,6 +54,11 @@ static int load_files(struct client *c, struct known_files *f)
     return add_files(c, &c->options.global_known_hosts_file, f);
 }
 
+static bool is_loopback(const struct client *c)
+{
+    return c->address.len && (strncmp(c->address_text.host, "127.", 4) == 0 || strcmp(c->address_text.host, "::1") == 0);
+}
+
 /* How known_hosts calls the server. An alias stands for itself, without port. */
 static int set_names(struct client *c)
 {
@@ -63,7 +69,7 @@ static int set_names(struct client *c)
     else
         TRY(known_hosts_name_put(view_str(c->host), (unsigned)c->options.port, &name));
     c->known_name = view_dup_str(buf_view(&name));
-    bool wants_address = c->options.check_host_ip && !c->options.host_key_alias && c->address.len && strcmp(c->host, c->address_text.host) != 0;
+    bool wants_address = c->options.check_host_ip && !c->options.host_key_alias && c->address.len && !is_loopback(c) && strcmp(c->host, c->address_text.host) != 0;
     if (wants_address) {
         TRY(known_hosts_name_put(view_str(c->address_text.host), (unsigned)c->options.port, &address));
         c->known_address = view_dup_str(buf_view(&address));
@@ -121,41 +127,58 @@ struct finding {
     const char *path;
 };
 
+/* An entry of another type counts as changed: whoever stands in between must not choose a type that is not known yet. HostKeyAlgorithms asks for the known
+ * ones first, so that an honest server does not come here. */
+static int check_file(const struct known_file *file, const struct view *name, struct view key, struct known_hosts_verdict *ret)
+{
+    TRY(known_hosts_check(buf_view(&file->bytes), name, 1, key, ret));
+    if (ret->status != KNOWN_HOSTS_NEW || ret->other.number == 0) return 0;
+    ret->status = KNOWN_HOSTS_CHANGED;
+    ret->line = ret->other;
+    return 0;
+}
+
 static int look_up(const struct known_files *files, const char *name, struct view key, struct finding *ret)
 {
     const struct view names = view_str(name);
     *ret = (struct finding){ .path = NULL };
     for (size_t i = 0; i < files->n; i++) {
         struct known_hosts_verdict v;
-        TRY(known_hosts_check(buf_view(&files->v[i].bytes), &names, 1, key, &v));
+        TRY(check_file(&files->v[i], &names, key, &v));
         if (ret->path && v.status <= ret->verdict.status) continue;
         *ret = (struct finding){ v, files->v[i].path };
     }
     return 0;
 }
 
-static int remember(struct client *c, const struct known_files *files, const char *name, struct view key)
+/* Makes the folder of the user's file as well. */
+static int append_line(const char *path, struct view line)
 {
-    CLEANUP(buf_done) struct buf line = BUF_INIT(1 << 20);
-    const struct view names = view_str(name);
-    if (files->n_user == 0) return ERR_NOT_FOUND;
-    const char *path = files->v[0].path;
     CLEANUP(freep) char *dir = view_dup_str(view_str(path));
     char *slash = dir ? strrchr(dir, '/') : NULL;
     if (slash && slash != dir) {
         *slash = 0;
         (void)!file_mkdir_p(dir, 0700);
     }
-    TRY(known_hosts_line_put(&names, 1, key, c->options.hash_known_hosts, &os_random, &line));
-    int err = file_append_line(path, buf_view(&line), 0600);
-    if (err < 0) client_log(c, LOG_LEVEL_INFO, "Failed to add the host to the list of known hosts (%s): %s", path, err_text(err));
+    return file_append_line(path, line, 0600);
+}
+
+static int remember(struct client *c, const struct known_files *files, const struct view *names, size_t n_names, struct view key)
+{
+    CLEANUP(buf_done) struct buf line = BUF_INIT(1 << 20);
+    if (files->n_user == 0) return ERR_NOT_FOUND;
+    TRY(known_hosts_line_put(names, n_names, key, c->options.hash_known_hosts, &os_random, &line));
+    int err = append_line(files->v[0].path, buf_view(&line));
+    if (err < 0) client_log(c, LOG_LEVEL_INFO, "Failed to add the host to the list of known hosts (%s). %s", files->v[0].path, err_text(err));
     return err;
 }
 
-static void add_key(struct client *c, const struct known_files *files, const char *name, struct view key)
+static void add_key(struct client *c, const struct known_files *files, struct view key)
 {
-    if (remember(c, files, name, key) == 0)
-        client_log(c, LOG_LEVEL_INFO, "Warning: Permanently added '%s' (%s) to the list of known hosts.", name, key_short_name(key));
+    const struct view names[] = { view_str(c->known_name), view_str(c->known_address ? c->known_address : "") };
+    if (remember(c, files, names, c->known_address ? 2 : 1, key) < 0) return;
+    client_log(c, LOG_LEVEL_INFO, "Warning: Permanently added '%s%s%s' (%s) to the list of known hosts.", c->known_name, c->known_address ? "," : "",
+               c->known_address ? c->known_address : "", key_short_name(key));
 }
 
 /* ---- messages ---- */
@@ -187,14 +210,16 @@ static void warn_with_frame(struct client *c, const char *title)
 static void say_changed(struct client *c, const struct finding *f, const char *name, struct view key)
 {
     CLEANUP(freep) char *fingerprint = fingerprint_of(c, key);
-    const char *type = key_short_name(key);
+    const struct key_type *old = key_type_find(f->verdict.line.type);
+    const char *type = key_short_name(key), *old_type = old ? old->short_name : type;
     warn_with_frame(c, "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!");
     log_error(&c->sink.log, "IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!");
     log_error(&c->sink.log, "Either somebody stands between you and the server, or the server was given a new key.");
     log_error(&c->sink.log, "The fingerprint for the %s key sent by the remote host is", type);
     log_error(&c->sink.log, "%s.", fingerprint ? fingerprint : "unknown");
     log_error(&c->sink.log, "Ask whoever runs the server whether that is its key.");
-    log_error(&c->sink.log, "Offending %s key in %s:%zu", type, f->path, f->verdict.line.number);
+    log_error(&c->sink.log, "Add correct host key in %s to get rid of this message.", f->path);
+    log_error(&c->sink.log, "Offending %s key in %s:%zu", old_type, f->path, f->verdict.line.number);
     log_error(&c->sink.log, "  remove with:");
     log_error(&c->sink.log, "  ssh-keygen -f \"%s\" -R \"%s\"", f->path, name);
 }
@@ -228,12 +253,10 @@ static int build_question(struct client *c, const struct known_files *files, str
     return buf_put_str(out, "Are you sure you want to continue connecting (yes/no/[fingerprint])? ");
 }
 
-static bool user_accepts(struct client *c, const struct known_files *files, struct view key)
+/* yes, or the fingerprint if there is one to type. */
+static bool user_confirms(struct client *c, const char *question, const char *fingerprint)
 {
-    CLEANUP(buf_done) struct buf question = BUF_INIT(1 << 20);
-    CLEANUP(freep) char *fingerprint = fingerprint_of(c, key);
-    if (!fingerprint || build_question(c, files, key, fingerprint, &question) < 0) return false;
-    const char *text = buf_cstr(&question);
+    const char *text = question;
     for (;;) {
         CLEANUP(buf_done) struct buf answer = BUF_INIT(1024);
         if (!text || prompt_line(c, text, &answer) < 0) return false;
@@ -241,17 +264,20 @@ static bool user_accepts(struct client *c, const struct known_files *files, stru
         while (a.len && (a.p[a.len - 1] == ' ' || a.p[a.len - 1] == '\t')) a.len--;
         while (a.len && (a.p[0] == ' ' || a.p[0] == '\t')) a = view_sub(a, 1, a.len);
         if (a.len == 0 || (a.len == 2 && strncasecmp((const char *)a.p, "no", 2) == 0)) return false;
-        if ((a.len == 3 && strncasecmp((const char *)a.p, "yes", 3) == 0) || view_eq_str(a, fingerprint)) return true;
-        text = "Please type 'yes', 'no' or the fingerprint: ";
+        if ((a.len == 3 && strncasecmp((const char *)a.p, "yes", 3) == 0) || (fingerprint && view_eq_str(a, fingerprint))) return true;
+        text = fingerprint ? "Please type 'yes', 'no' or the fingerprint: " : "Please type 'yes' or 'no': ";
     }
 }
 
-/* ---- decision ---- */
-
-static bool is_loopback(const struct client *c)
+static bool user_accepts(struct client *c, const struct known_files *files, struct view key)
 {
-    return c->address.len && (strncmp(c->address_text.host, "127.", 4) == 0 || strcmp(c->address_text.host, "::1") == 0);
+    CLEANUP(buf_done) struct buf question = BUF_INIT(1 << 20);
+    CLEANUP(freep) char *fingerprint = fingerprint_of(c, key);
+    if (!fingerprint || build_question(c, files, key, fingerprint, &question) < 0) return false;
+    return user_confirms(c, buf_cstr(&question), fingerprint);
 }
+
+/* ---- decision ---- */
 
 static bool accept_new(struct client *c, const struct known_files *files, struct view key)
 {
@@ -265,7 +291,7 @@ static bool accept_new(struct client *c, const struct known_files *files, struct
     default:
         break;
     }
-    add_key(c, files, c->known_name, key);
+    add_key(c, files, key);
     return true;
 }
 
@@ -284,16 +310,51 @@ static bool accept_changed(struct client *c, const struct finding *f, struct vie
     return true;
 }
 
-static void check_address(struct client *c, const struct known_files *files, struct view key)
+/* The name is known with this key and its address with another: one of them has moved. */
+static bool accept_other_address(struct client *c, const struct finding *by_name, const struct finding *by_address, struct view key)
+{
+    int strict = c->options.strict_host_key_checking;
+    log_error(&c->sink.log, "Warning: the %s host key for '%s' differs from the key for the IP address '%s'", key_short_name(key), c->known_name, c->known_address);
+    log_error(&c->sink.log, "Offending key for IP in %s:%zu", by_address->path, by_address->verdict.line.number);
+    log_error(&c->sink.log, "Matching host key in %s:%zu", by_name->path, by_name->verdict.line.number);
+    if (strict == CONF_HOST_KEYS_NO || strict == CONF_HOST_KEYS_ACCEPT_NEW) return true;
+    if (strict == CONF_HOST_KEYS_ASK && !c->options.batch_mode && user_confirms(c, "Are you sure you want to continue connecting (yes/no)? ", NULL)) return true;
+    log_error(&c->sink.log, "Exiting, you have requested strict checking.");
+    return false;
+}
+
+static bool check_address(struct client *c, const struct known_files *files, const struct finding *by_name, struct view key)
 {
     struct finding f;
-    if (!c->known_address || look_up(files, c->known_address, key, &f) < 0) return;
-    if (f.verdict.status == KNOWN_HOSTS_CHANGED)
-        log_error(&c->sink.log, "Warning: the %s host key for '%s' differs from the key for the IP address '%s'\nOffending key for IP in %s:%zu",
-                  key_short_name(key), c->known_name, c->known_address, f.path, f.verdict.line.number);
-    else if (f.verdict.status == KNOWN_HOSTS_NEW && remember(c, files, c->known_address, key) == 0)
+    if (!c->known_address || look_up(files, c->known_address, key, &f) < 0) return true;
+    if (f.verdict.status == KNOWN_HOSTS_CHANGED) return accept_other_address(c, by_name, &f, key);
+    const struct view name = view_str(c->known_address);
+    if (f.verdict.status == KNOWN_HOSTS_NEW && remember(c, files, &name, 1, key) == 0)
         client_log(c, LOG_LEVEL_INFO, "Warning: Permanently added the %s host key for IP address '%s' to the list of known hosts.", key_short_name(key),
                    c->known_address);
+    return f.verdict.status != KNOWN_HOSTS_REFUSED;
+}
+
+/* VisualHostKey, for a key that nobody asks about. */
+static void show_known(struct client *c, struct view key)
+{
+    CLEANUP(freep) char *fingerprint = fingerprint_of(c, key);
+    CLEANUP(buf_done) struct buf art = BUF_INIT(4096);
+    if (!c->options.visual_host_key || !fingerprint) return;
+    show_art(c, key, &art);
+    client_log(c, LOG_LEVEL_INFO, "Host key fingerprint is %s", fingerprint);
+    struct view rest = buf_view(&art), line;
+    while (public_file_next_line(&rest, &line)) client_log(c, LOG_LEVEL_INFO, "%.*s", VIEW_ARG(line));
+}
+
+/* A server on another port than 22 may stand in the file without the port, from before ports were written. That says yes, never no. */
+static bool is_known_without_port(struct client *c, const struct known_files *files, struct view key)
+{
+    struct finding f;
+    if (c->options.host_key_alias || c->options.port == 22 || look_up(files, c->host, key, &f) < 0 || f.verdict.status != KNOWN_HOSTS_OK) return false;
+    client_log(c, LOG_LEVEL_DEBUG1, "found matching key w/o port: %s:%zu", f.path, f.verdict.line.number);
+    show_known(c, key);
+    return true;
 }
 
 static bool decide(struct client *c, const struct known_files *files, struct view key)
@@ -304,8 +365,8 @@ static bool decide(struct client *c, const struct known_files *files, struct vie
     case KNOWN_HOSTS_OK:
         client_log(c, LOG_LEVEL_DEBUG1, "Host '%s' is known and matches the %s host key.", c->known_name, key_short_name(key));
         client_log(c, LOG_LEVEL_DEBUG1, "Found key in %s:%zu", f.path, f.verdict.line.number);
-        check_address(c, files, key);
-        return true;
+        show_known(c, key);
+        return check_address(c, files, &f, key);
     case KNOWN_HOSTS_REFUSED:
         warn_with_frame(c, "WARNING: REVOKED HOST KEY DETECTED!");
         log_error(&c->sink.log, "The %s host key for %s is marked as revoked in %s:%zu.", key_short_name(key), c->known_name, f.path, f.verdict.line.number);
@@ -313,7 +374,7 @@ static bool decide(struct client *c, const struct known_files *files, struct vie
     case KNOWN_HOSTS_CHANGED:
         return accept_changed(c, &f, key);
     default:
-        return accept_new(c, files, key);
+        return is_known_without_port(c, files, key) || accept_new(c, files, key);
     }
 }
 
@@ -323,10 +384,6 @@ static void log_key(struct client *c, struct view key)
     struct rd r = rd_of(key);
     struct view type = rd_string(&r);
     client_log(c, LOG_LEVEL_DEBUG1, "Server host key: %.*s %s", VIEW_ARG(type), fingerprint ? fingerprint : "");
-    if (!c->options.visual_host_key) return;
-    CLEANUP(buf_done) struct buf art = BUF_INIT(4096);
-    show_art(c, key, &art);
-    dprintf(STDERR_FILENO, "Host key fingerprint is %s\n%.*s", fingerprint ? fingerprint : "", VIEW_ARG(buf_view(&art)));
 }
 
 bool host_key_is_good(struct client *c, struct view key)

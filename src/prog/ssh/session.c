@@ -104,20 +104,22 @@ static int catch_signals(struct session *s)
 
 /* ---- events of the channel's descriptors ---- */
 
+/* The command gets its SIGPIPE. Servers that know no such request can only be told by closing, and not all of them (dropbear) close
+ * in turn while they have data to send. */
+static void on_output_broken(struct session *s, int err)
+{
+    client_log(s->c, LOG_LEVEL_DEBUG2, "channel %u: output is broken: %s", s->channel, err_text(err));
+    if (!s->peer_is_openssh) s->peer_closed = true;
+    if (!s->peer_closed) (void)!conn_request(conn_io_conn(s->c->conn_io), s->channel, "eow@openssh.com", false, 0, VIEW_EMPTY);
+    conn_io_wake(s->c->conn_io);
+}
+
 static void on_output_ended(void *arg, int err)
 {
     struct session *s = arg;
     s->output_ended = true;
+    if (err < 0) on_output_broken(s, err);
     check_finish(s);
-    if (err == 0 || s->peer_closed) return;
-    client_log(s->c, LOG_LEVEL_DEBUG2, "channel %u: output is broken: %s", s->channel, err_text(err));
-    struct conn *conn = conn_io_conn(s->c->conn_io);
-    /* The command gets its SIGPIPE; servers that know no such request can only be told by closing. */
-    if (s->peer_is_openssh)
-        (void)!conn_request(conn, s->channel, "eow@openssh.com", false, 0, VIEW_EMPTY);
-    else
-        (void)!conn_close(conn, s->channel);
-    conn_io_wake(s->c->conn_io);
 }
 
 static void on_moved(void *arg, bool from_peer, size_t n)

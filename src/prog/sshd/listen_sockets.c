@@ -59,7 +59,10 @@ static int listen_on_ports(struct listener *l, const struct conf_listen *one)
 int listener_listen(struct listener *l)
 {
     TRY(daemon_listen_fds(&l->n_given));
-    for (size_t i = 0; i < l->n_given; i++) TRY(add_socket(l, DAEMON_LISTEN_FIRST + (int)i));
+    for (size_t i = 0; i < l->n_given; i++) {
+        TRY(fd_nonblock(DAEMON_LISTEN_FIRST + (int)i, true));
+        TRY(add_socket(l, DAEMON_LISTEN_FIRST + (int)i));
+    }
     if (l->n_given) return 0;
     static const struct conf_listen any = { NULL, 0, NULL };
     if (l->options.listen_address.n == 0) TRY(listen_on_ports(l, &any));

@@ -123,6 +123,7 @@ static int on_net_end(struct monitor *m, struct view fields)
 {
     struct ipc_net_end e;
     TRY(ipc_net_end_get(fields, &e));
+    m->net_said_end = true;
     char text[4200];
     snprintf(text, sizeof text, "%.*s", VIEW_ARG(e.text));
     switch (e.reason) {
@@ -321,8 +322,20 @@ static int serve_net_child(struct monitor *m)
     }
 }
 
+/* A network child that closes its socket without a word was killed, by its sandbox or because it is not what it was any more. */
+static void log_net_death(struct monitor *m)
+{
+    int status;
+    char text[64];
+    (void)!kill(m->net_pid, SIGKILL);
+    if (spawn_wait(m->net_pid, &status) < 0) return;
+    spawn_status_text(status, text, sizeof text);
+    monitor_log(m, LOG_LEVEL_ERROR, "connection from %s port %d ended: the network process %s", m->peer.host, m->peer.port, text);
+}
+
 static void log_end_before_login(struct monitor *m, int err)
 {
+    if (err == ERR_PEER_CLOSED && !m->net_said_end) log_net_death(m);
     if (err == ERR_TIMEOUT)
         monitor_log(m, LOG_LEVEL_INFO, "Timeout before authentication for %s port %d", m->peer.host, m->peer.port);
     else if (err != ERR_PEER_CLOSED)

@@ -86,8 +86,6 @@ int method_dismiss(struct monitor *m, const char *text) MUST_USE;
 int method_list(const struct monitor *m, struct buf *out) MUST_USE;
 /* Takes what an attempt came to, writes the log line, counts failures, and sends the verdict. *ret_success: login. */
 int method_conclude(struct monitor *m, const struct attempt *a, bool *ret_success) MUST_USE;
-/* The end of the connection as the answer to a request: text is what the peer is told and what is logged. Gives ERR_DENIED, or what kept it from being sent. */
-int method_end(struct monitor *m, const char *text) MUST_USE;
 /* Sends a verdict that is not final. */
 int method_postpone(struct monitor *m, const struct ipc_auth_verdict *v) MUST_USE;
 /* The AuthenticationMethods of the options, as far as they can be fulfilled at all. */

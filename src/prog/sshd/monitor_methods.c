@@ -118,9 +118,9 @@ static bool chains_advance(struct monitor *m, const struct attempt *a)
 
 /* ---- log ---- */
 
-static void log_attempt(struct monitor *m, const struct attempt *a, const char *what)
+static void log_attempt(struct monitor *m, const struct attempt *a, bool accepted, const char *what)
 {
-    bool loud = a->passed || !m->who.valid || m->who.failures >= m->options.max_auth_tries / 2 || a->method == METHOD_PASSWORD;
+    bool loud = accepted || !m->who.valid || m->who.failures >= m->options.max_auth_tries / 2 || a->method == METHOD_PASSWORD;
     /* Keys of somebody who does not exist are not looked at; a mistyped name is one line, not one for each key. */
     if (a->method == METHOD_PUBLICKEY && !m->who.valid && !a->passed) return;
     char submethod[64] = "";
@@ -188,7 +188,7 @@ static int conclude_failure(struct monitor *m, const struct attempt *a)
     bool counts = a->method != METHOD_NONE || m->who.tried;
     if (counts) {
         m->who.failures++;
-        log_attempt(m, a, "Failed");
+        if (method_is_allowed(m, a)) log_attempt(m, a, false, "Failed");
         delay_failure(m->request_began);
     }
     if (a->denied) {
@@ -230,10 +230,10 @@ int method_conclude(struct monitor *m, const struct attempt *given, bool *ret_su
     if (!a.passed) return conclude_failure(m, &a);
     if (a.method != METHOD_PUBLICKEY) TRY(buf_printf(&m->who.auth_info, "%s\n", a.method_name)); /* keys have written theirs */
     if (!chains_advance(m, &a)) {
-        log_attempt(m, &a, "Partial");
+        log_attempt(m, &a, false, "Partial");
         return send_verdict(m, AUTH_VERDICT_PARTIAL, NULL);
     }
-    log_attempt(m, &a, "Accepted");
+    log_attempt(m, &a, true, "Accepted");
     TRY(send_verdict(m, AUTH_VERDICT_SUCCESS, NULL));
     *ret_success = true;
     return 0;

@@ -47,7 +47,7 @@ struct session {
     char *command;             /* what is to run; NULL: login shell */
     char *original_command;    /* what the client asked for, when another was forced */
     bool is_subsystem, is_forced, is_login_shell;
-    bool started, rc_done, exited, input_ended;
+    bool started, rc_done, exited, input_ended, peer_closed;
     int child_fds[3];          /* the command's standard descriptors until it runs; -1: closed */
 };
 

@@ -40,7 +40,6 @@ static void report_exit(struct session *s, int status)
 static void close_channel(void *arg)
 {
     struct session *s = arg;
-    if (s->ch == CHANNEL_NONE) return;
     conn_io_detach(s->c->conn_io, s->ch);
     s->io = NULL;
     (void)!conn_close(conn_of(s), s->ch);
@@ -63,7 +62,7 @@ static void on_input_ended(void *arg)
 static void on_output_ended(void *arg, int err)
 {
     struct session *s = arg;
-    if (err < 0 && s->ch != CHANNEL_NONE) (void)!conn_request(conn_of(s), s->ch, "eow@openssh.com", false, 0, VIEW_EMPTY);
+    if (err < 0) (void)!conn_request(conn_of(s), s->ch, "eow@openssh.com", false, 0, VIEW_EMPTY);
 }
 
 static void launch(void *arg);
@@ -72,7 +71,9 @@ static void on_exit_of(void *arg, UNUSED pid_t pid, int status)
 {
     struct session *s = arg;
     s->pid = 0;
-    if (s->ch == CHANNEL_NONE) {
+    if (s->peer_closed) {
+        if (s->rc_done) report_exit(s, status);
+        (void)!conn_close(conn_of(s), s->ch);
         session_free(s);
         return;
     }

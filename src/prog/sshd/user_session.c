@@ -66,13 +66,14 @@ void session_peer_closed(struct session *s)
     struct user_child *c = s->c;
     conn_io_detach(c->conn_io, s->ch);
     s->io = NULL;
+    if (s->pid) { /* our half stays open for the exit-status: some clients close as soon as they have seen EOF */
+        s->peer_closed = true;
+        release_terminal(s);
+        return;
+    }
     (void)!conn_close(conn_io_conn(c->conn_io), s->ch);
     conn_io_wake(c->conn_io);
-    if (s->pid) { /* lives on without a channel until it ends; a terminal hangs up */
-        s->ch = CHANNEL_NONE;
-        release_terminal(s);
-    } else
-        session_free(s);
+    session_free(s);
 }
 
 const char *session_tty_short(const struct session *s) { return strncmp(s->tty_name, "/dev/", 5) == 0 ? s->tty_name + 5 : s->tty_name; }
