@@ -10,13 +10,14 @@
 # run, test and install see to what they need: Debian packages (tools/packages), the user sshd. They ask nothing.
 
 BUILD = build
+PEERS = $(BUILD)-peers
 PREFIX = /usr/local
 DESTDIR =
 JOBS = $(shell nproc)
 FUZZ_SECONDS = 5
 ASAN_BUILD = $(BUILD)-asan
 FUZZ_BUILD = $(BUILD)-fuzz
-PYTEST_WORKERS = $(shell /usr/bin/python3 -c 'import xdist; print("-n 2 --dist loadfile")' 2>/dev/null)
+PYTEST_WORKERS = $(shell /usr/bin/python3 -c 'import xdist; print("-n 2 --dist load")' 2>/dev/null)
 SANITIZERS = -Db_sanitize=address,undefined -Db_lundef=false
 
 all: $(BUILD)/build.ninja
@@ -35,7 +36,7 @@ packages:
 	tools/need-packages build
 
 test-packages:
-	tools/need-packages build test --peers $(BUILD)-peers
+	tools/need-packages build test --peers $(PEERS)
 
 run: packages
 	$(MAKE) all
@@ -46,7 +47,7 @@ test: test-packages
 	$(MAKE) all
 	tools/need-sshd-user
 	meson test -C $(BUILD) --no-rebuild --print-errorlogs
-	NACRE_BUILD=$(abspath $(BUILD)) NACRE_PEERS=$(abspath $(BUILD)-peers) \
+	NACRE_BUILD=$(abspath $(BUILD)) NACRE_PEERS=$(abspath $(PEERS)) \
 	    /usr/bin/python3 -m pytest -q -p no:cacheprovider $(PYTEST_WORKERS) test
 
 check: all

@@ -156,7 +156,7 @@ def test_exit_and_streams(pair, direction):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_terminal_and_signals(pair, direction):
     client, _ = pair(direction)
-    argv = client.argv("-tt", "test", "stty size; tty; trap 'echo got int' INT; echo ready; sleep 20; trap 'echo got winch $(stty size); exit 6' WINCH; echo more; while :; do sleep 0.1; done")
+    argv = client.argv("-tt", "test", "stty size; tty; trap 'n=1; echo got int' INT; n=0; echo ready; while [ $n = 0 ]; do sleep 0.1; done; trap 'echo got winch $(stty size); exit 6' WINCH; echo more; while :; do sleep 0.1; done")
     child = pexpect.spawn(argv[0], argv[1:], timeout=20, encoding="utf-8", dimensions=(31, 97))
     try:
         child.expect(r"31 97\r\n/dev/pts/\d+\r\nready")
@@ -176,8 +176,11 @@ def test_terminal_and_signals(pair, direction):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_subsystem(pair, direction):
     client, _ = pair(direction)
-    done = client.run("sftp", flags=["-s"], stdin=b"\0\0\0\5\1\0\0\0\3", text=False)
-    assert done.stdout[4:9] == b"\2\0\0\0\3", done.stderr
+    session = client.start("sftp", flags=["-s"], stdin=subprocess.PIPE)
+    session.stdin.write(b"\0\0\0\5\1\0\0\0\3")
+    session.stdin.flush()
+    assert session.stdout.read(9)[4:] == b"\2\0\0\0\3"
+    session.communicate(timeout=15)
 
 
 @needs_our_ssh

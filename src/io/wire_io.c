@@ -109,15 +109,20 @@ static void on_fd(void *arg, UNUSED int fd, unsigned events)
     if (events & (LOOP_READ | LOOP_HANGUP)) read_in(w);
 }
 
-static void tell_drained(struct wire_io *w)
+static bool is_full(struct wire_io *w)
 {
     struct link link = transport_link(w->transport);
-    if (link_room(&link) < LIMIT_OUTPUT_SOFT_BYTES / 2) {
-        w->was_full = true;
-    } else if (w->was_full) {
+    return link_room(&link) < LIMIT_OUTPUT_SOFT_BYTES / 2;
+}
+
+static void tell_drained(struct wire_io *w)
+{
+    if (w->was_full && !is_full(w)) {
         w->was_full = false;
         if (w->owner.drained) w->owner.drained(w->owner.arg);
     }
+    /* Also what the owner has just filled again: written at once, it would otherwise never be told. */
+    if (is_full(w)) w->was_full = true;
 }
 
 static void on_turn_end(void *arg)

@@ -4,6 +4,8 @@
 
 #include <crypt.h>
 #include <errno.h>
+#include <shadow.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +18,26 @@ enum {
  * has. */
 static const char decoy[] = "$y$j9T$kQKd3bVk0PYv1qfQqkX7s0$I7FiKuklK31ndMLsXPYftKaVpqQ8R94R.CJfV3BKMkA";
 
+enum { HASH_BYTES = 512 };
+
+/* The hash that a wrong password costs time against where there is none of its own: that of the locked account itself, or of the first account that
+ * has one, so that all look like the others here. False: the decoy. */
+static bool hash_of_others(const struct user *u, char ret[HASH_BYTES])
+{
+    const char *own = u && u->hash ? u->hash + strspn(u->hash, "!*") : "";
+    bool found = own[0] == '$';
+    if (found) snprintf(ret, HASH_BYTES, "%s", own);
+    FILE *f = found ? NULL : fopen("/etc/shadow", "re");
+    struct spwd *entry;
+    while (f && !found && (entry = fgetspent(f))) {
+        const char *hash = entry->sp_pwdp + strspn(entry->sp_pwdp, "!*");
+        found = hash[0] == '$';
+        if (found) snprintf(ret, HASH_BYTES, "%s", hash);
+    }
+    if (f) fclose(f);
+    return found;
+}
+
 static bool usable(const char *hash) { return hash && hash[0] && hash[0] != '*' && hash[0] != '!'; }
 
 bool user_password_matches(const struct user *u, struct view password)
@@ -25,7 +47,8 @@ bool user_password_matches(const struct user *u, struct view password)
     char *text = view_dup_str(view_sub(password, 0, PASSWORD_MAX_BYTES));
     bool same = false;
     if (work && text) {
-        const char *hash = real ? u->hash : decoy;
+        char others[HASH_BYTES] = "";
+        const char *hash = real ? u->hash : hash_of_others(u, others) ? others : decoy;
         const char *made = crypt_rn(text, hash, work, sizeof *work);
         /* A hash of unknown method fails at once: then the work is done all the same. */
         if (!made) {
@@ -34,6 +57,7 @@ bool user_password_matches(const struct user *u, struct view password)
         }
         size_t n = strlen(hash);
         same = real && made && strlen(made) == n && ct_equal(made, hash, n);
+        secret_wipe(others, sizeof others);
     }
     if (work) secret_wipe(work, sizeof *work);
     if (text) secret_wipe(text, strlen(text));

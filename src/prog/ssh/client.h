@@ -103,6 +103,7 @@ struct identity {
     struct key *public;  /* NULL until known: an encrypted PEM file without .pub */
     struct key *private; /* NULL until loaded */
     bool in_agent, is_explicit, is_encrypted;
+    int load_err;        /* why the private half will never be there; said already */
 };
 int identity_list(struct client *c, struct identity **ret) MUST_USE;
 void identity_free_all(struct identity *list);
@@ -110,6 +111,8 @@ void identity_free_all(struct identity *list);
 void identity_log(const struct client *c, const char *what, const struct identity *id);
 /* Whether it can sign without asking anybody: a file without passphrase. Loads it. */
 bool identity_is_ready(struct client *c, struct identity *id);
+/* An RSA key below RequiredRSASize. */
+bool identity_is_too_small(const struct client *c, const struct identity *id);
 /* The signature algorithm to use, NULL: the server or the configuration takes none of this key. */
 const char *identity_algorithm(const struct client *c, const struct identity *id);
 /* By agent or file; asks for the passphrase. */

@@ -104,7 +104,7 @@ static int read_private(struct client *c, const char *path, struct buf *out)
         log_error(&c->sink.log, "@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @");
         log_error(&c->sink.log, "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@");
         log_error(&c->sink.log, "Permissions %04o for '%s' are too open.", mode & 07777, path);
-        log_error(&c->sink.log, "A private key that others may read is not used: chmod 600 \"%s\"", path);
+        log_error(&c->sink.log, "A private key that others may read is not used; the remedy is: chmod 600 \"%s\"", path);
     }
     TRY(err);
     return file_read_fd(fd, out);
@@ -252,11 +252,9 @@ static int ask_passphrase(struct client *c, struct identity *id, struct view fil
     return ERR_PASSPHRASE;
 }
 
-static int load_private(struct client *c, struct identity *id, bool may_ask)
+static int read_and_open(struct client *c, struct identity *id, bool may_ask)
 {
     CLEANUP(buf_done) struct buf file = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
-    if (id->private) return 0;
-    if (!id->path) return ERR_NOT_FOUND;
     TRY(read_private(c, id->path, &file));
     int err = private_file_parse(buf_view(&file), view_of(NULL, 0), &id->private);
     if (err == ERR_PASSPHRASE_NEEDED) {
@@ -264,12 +262,34 @@ static int load_private(struct client *c, struct identity *id, bool may_ask)
         if (may_ask) err = ask_passphrase(c, id, buf_view(&file));
     }
     TRY(err);
-    if (id->public && !key_equal_public(id->public, id->private)) {
-        log_error(&c->sink.log, "Load key \"%s\": %s.pub belongs to another key", id->path, id->path);
-        key_unref(id->private);
-        id->private = NULL;
-        return ERR_KEY_MISMATCH;
+    if (!id->public || key_equal_public(id->public, id->private)) return 0;
+    key_unref(id->private);
+    id->private = NULL;
+    return ERR_KEY_MISMATCH;
+}
+
+static void say_not_loaded(struct client *c, const struct identity *id, int err)
+{
+    if (err == ERR_KEY_MISMATCH)
+        log_error(&c->sink.log, "Load key \"%s\": private key contents do not match public (%s.pub belongs to another key)", id->path, id->path);
+    else
+        log_error(&c->sink.log, "Load key \"%s\": %s", id->path, err == ERR_DENIED ? "bad permissions" : err_text(err));
+}
+
+/* Whether another try may go better: when somebody is there to ask, or the passphrase is right. */
+static bool is_about_passphrase(int err) { return err == ERR_PASSPHRASE_NEEDED || err == ERR_PASSPHRASE || err == ERR_CANCELLED || err == ERR_NOT_FOUND; }
+
+static int load_private(struct client *c, struct identity *id, bool may_ask)
+{
+    if (id->private) return 0;
+    if (!id->path) return ERR_NOT_FOUND;
+    TRY(id->load_err);
+    int err = read_and_open(c, id, may_ask);
+    if (err < 0 && !is_about_passphrase(err)) {
+        id->load_err = err;
+        if (!file_err_is_missing(err)) say_not_loaded(c, id, err);
     }
+    TRY(err);
     if (!id->public) {
         id->public = key_ref(id->private);
         id->blob = key_blob(id->public);
@@ -282,13 +302,18 @@ bool identity_is_ready(struct client *c, struct identity *id)
     return !id->in_agent && !id->is_encrypted && load_private(c, id, false) == 0;
 }
 
+bool identity_is_too_small(const struct client *c, const struct identity *id)
+{
+    return key_type_of(id->public)->pkey == PKEY_RSA && key_bits(id->public) < (unsigned)c->options.required_rsa_size;
+}
+
 const char *identity_algorithm(const struct client *c, const struct identity *id)
 {
     static const char *const rsa[] = { "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa" };
     const struct key_type *type = key_type_of(id->public);
     struct view accepted = view_str(c->options.pubkey_accepted_algorithms), server = buf_view(&c->server_sig_algs);
     bool is_rsa = type->pkey == PKEY_RSA && !type->is_cert && !type->is_sk;
-    if (is_rsa && key_bits(id->public) < (unsigned)c->options.required_rsa_size) return NULL;
+    if (identity_is_too_small(c, id)) return NULL;
     if (!is_rsa) return view_list_has(accepted, view_str(type->name)) ? type->name : NULL;
     for (size_t i = 0; i < ARRAY_LEN(rsa); i++)
         if (view_list_has(accepted, view_str(rsa[i])) && (server.len == 0 || view_list_has(server, view_str(rsa[i])))) return rsa[i];
@@ -309,7 +334,9 @@ int identity_sign(struct client *c, struct identity *id, const char *algorithm, 
 {
     int err = id->in_agent ? sign_by_agent(c, id, algorithm, data, ret_signature) : load_private(c, id, true);
     if (err == 0 && !id->in_agent) err = key_sign(id->private, view_str(algorithm), data, ret_signature);
-    if (err < 0 && err != ERR_CANCELLED && err != ERR_PASSPHRASE)
+    if (err < 0 && !id->in_agent && (is_about_passphrase(err) || id->load_err))
+        client_log(c, LOG_LEVEL_DEBUG1, "%s: no private key to sign with: %s", id->path ? id->path : "", err_text(err));
+    else if (err < 0)
         log_error(&c->sink.log, "sign_and_send_pubkey: signing failed for %s \"%s\"%s: %s", key_short_name(id->blob), id->path ? id->path : "",
                   id->in_agent ? " from agent" : "", err_text(err));
     return err;

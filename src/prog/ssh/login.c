@@ -4,6 +4,7 @@
 #include "prog/ssh/client.h"
 
 #include "base/vis.h"
+#include "os/file.h"
 #include "proto/limits.h"
 
 #include <stdio.h>
@@ -30,6 +31,7 @@ struct login {
 };
 
 static int next_attempt(struct login *l);
+static int give_up(struct login *l);
 
 /* ---- publickey ---- */
 
@@ -50,6 +52,17 @@ static int send_signed(struct login *l, struct identity *id, const char *algorit
     return auth_client_finish_publickey(l->auth, buf_view(&signature));
 }
 
+static void log_skipped(const struct client *c, const struct identity *id)
+{
+    const char *path = id->path ? id->path : "";
+    const struct key_type *type = key_type_of(id->public);
+    if (identity_is_too_small(c, id))
+        log_error(&c->sink.log, "Load key \"%s\": Invalid key length: %u bits, and RequiredRSASize is %d", path, key_bits(id->public), c->options.required_rsa_size);
+    else
+        client_log(c, LOG_LEVEL_DEBUG1, "Skipping %s key %s - %s", type->name, path,
+                   type->pkey == PKEY_RSA ? "no mutual signature algorithm" : "corresponding algo not in PubkeyAcceptedAlgorithms");
+}
+
 /* ERR_NOT_FOUND: this key cannot be tried. */
 static int try_identity(struct login *l, struct identity *id)
 {
@@ -61,9 +74,10 @@ static int try_identity(struct login *l, struct identity *id)
         if (identity_sign(c, id, "", VIEW_EMPTY, &nothing) < 0) return ERR_NOT_FOUND;
         ready = true;
     }
+    if (id->load_err && !id->in_agent && !file_err_is_missing(id->load_err)) return ERR_NOT_FOUND;
     const char *algorithm = identity_algorithm(c, id);
     if (!algorithm) {
-        client_log(c, LOG_LEVEL_DEBUG1, "Skipping %s key %s - no mutual signature algorithm", key_short_name(id->blob), id->path ? id->path : "");
+        log_skipped(c, id);
         return ERR_NOT_FOUND;
     }
     identity_log(c, "Offering public key", id);
@@ -146,7 +160,7 @@ static int try_kbdint(struct login *l)
 {
     struct client *c = l->c;
     if (c->options.batch_mode || l->kbdint_useless || l->n_kbdint >= c->options.number_of_password_prompts) return ERR_NOT_FOUND;
-    if (l->n_kbdint++) log_error(&c->sink.log, "Permission denied, please try again.");
+    l->n_kbdint++;
     l->was_prompted = false;
     return auth_client_try_kbdint(l->auth, view_str(c->options.kbd_interactive_devices));
 }
@@ -189,7 +203,7 @@ static int on_info_request(struct login *l, const struct auth_client_event *e)
     for (uint32_t i = 0; i < n; i++) views[i] = buf_view(&answers[i]);
     if (err == 0) err = auth_client_answer_kbdint(l->auth, views, n);
     for (uint32_t i = 0; i < n; i++) buf_done(&answers[i]);
-    return err;
+    return err == ERR_CANCELLED || err == ERR_NOT_FOUND ? give_up(l) : err; /* nobody answers: other methods would ask the same one */
 }
 
 /* ---- next ---- */

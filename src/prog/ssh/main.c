@@ -80,7 +80,7 @@ static int on_packet(struct client *c, struct view payload)
     uint8_t number = payload.p[0];
     bool is_auth = number >= MSG_AUTH_MIN && number <= MSG_AUTH_MAX;
     if (is_auth) {
-        if (!c->login || c->authenticated) return ERR_UNEXPECTED_MESSAGE;
+        if (!c->login || !c->has_service || c->authenticated) return ERR_UNEXPECTED_MESSAGE;
         TRY(login_packet(c, payload));
         return c->authenticated ? start_connection_layer(c) : 0;
     }
@@ -102,7 +102,7 @@ static int on_event(void *arg, const struct transport_event *e)
     case TRANSPORT_HOST_KEY: return on_host_key(c, e->key);
     case TRANSPORT_KEYS_CHANGED: return on_keys_changed(c, e);
     case TRANSPORT_EXT_INFO: return on_ext_info(c, e);
-    case TRANSPORT_SERVICE_ACCEPT: return 0;
+    case TRANSPORT_SERVICE_ACCEPT: c->has_service = true; return 0;
     case TRANSPORT_PACKET: return on_packet(c, e->data);
     case TRANSPORT_IDENT_LINE: client_log(c, LOG_LEVEL_DEBUG1, "kex_exchange_identification: banner line: %.*s", VIEW_ARG(e->text)); return 0;
     case TRANSPORT_DEBUG:

@@ -50,13 +50,14 @@ void monitor_end_user_child(struct monitor *m)
     if (m->user_pid) (void)!spawn_wait_or_kill(m->user_pid, CHILD_WAIT_MS, &status); /* a zygote's copy is not our child */
 }
 
-/* Its last words to the peer may still be on their way. */
+/* Its last words to the peer may still be on their way, if it says that it ends. */
 static void end_net_child(struct monitor *m)
 {
     struct ipc_message msg;
     int status;
     ms end = clock_now() + CHILD_WAIT_MS;
-    while (ipc_recv(&m->net, end, &msg) == 0)
+    if (!m->net_pid) return;
+    while (m->net_said_end && ipc_recv(&m->net, end, &msg) == 0)
         for (size_t i = 0; i < ARRAY_LEN(msg.fds); i++) fd_close(msg.fds[i]);
     ipc_done(&m->net);
     (void)kill(m->net_pid, SIGKILL);
@@ -328,14 +329,16 @@ static void log_net_death(struct monitor *m)
     int status;
     char text[64];
     (void)!kill(m->net_pid, SIGKILL);
-    if (spawn_wait(m->net_pid, &status) < 0) return;
+    int err = spawn_wait(m->net_pid, &status);
+    m->net_pid = 0;
+    if (err < 0) return;
     spawn_status_text(status, text, sizeof text);
     monitor_log(m, LOG_LEVEL_ERROR, "connection from %s port %d ended: the network process %s", m->peer.host, m->peer.port, text);
 }
 
 static void log_end_before_login(struct monitor *m, int err)
 {
-    if (err == ERR_PEER_CLOSED && !m->net_said_end) log_net_death(m);
+    if (err == ERR_PEER_CLOSED && !m->net_said_end && !m->is_terminated) log_net_death(m);
     if (err == ERR_TIMEOUT)
         monitor_log(m, LOG_LEVEL_INFO, "Timeout before authentication for %s port %d", m->peer.host, m->peer.port);
     else if (err != ERR_PEER_CLOSED)
@@ -441,6 +444,7 @@ static struct monitor m = { .in_fd = -1, .out_fd = -1, .user_child = { .fd = -1 
 static void on_terminate(UNUSED int signal)
 {
     int saved = errno;
+    m.is_terminated = 1;
     if (m.net.fd >= 0) (void)shutdown(m.net.fd, SHUT_RDWR);
     if (m.user_child.fd >= 0) (void)shutdown(m.user_child.fd, SHUT_RDWR);
     if (m.net.fd < 0 && m.user_child.fd < 0) _exit(255);

@@ -11,6 +11,8 @@
 #include "prog/sshd/setup.h"
 #include "proto/auth/auth.h"
 
+#include <signal.h>
+
 enum auth_method { METHOD_NONE, METHOD_PUBLICKEY, METHOD_PASSWORD, METHOD_KBDINT, METHOD_MAX };
 
 /* An authentication request on its way to a verdict. */
@@ -59,7 +61,8 @@ struct monitor {
     struct strv host_key_names;  /* signature algorithms we have keys for, each with its key's index */
     uint32_t host_key_idx[64];
     ms grace_end, request_began;
-    bool net_said_end;           /* net_end came */
+    bool net_said_end, user_said_end; /* net_end, user_end came: else a child that closes its socket has died */
+    volatile sig_atomic_t is_terminated; /* we closed the sockets */
     bool dismissed;              /* a verdict ended the connection: nothing is decided any more */
     struct applicant who;
     /* Keyboard-interactive through PAM: a message that arrived where a response was expected. */

@@ -128,7 +128,8 @@ static int on_user_end(struct session *s, struct view fields)
 {
     struct ipc_user_end e;
     TRY(ipc_user_end_get(fields, &e));
-    monitor_log(s->m, LOG_LEVEL_INFO, "%.*s", VIEW_ARG(e.text));
+    s->m->user_said_end = true;
+    if (e.text.len) monitor_log(s->m, LOG_LEVEL_INFO, "%.*s", VIEW_ARG(e.text));
     return 0;
 }
 
@@ -270,7 +271,10 @@ int session_run(struct monitor *m, struct view transport)
     m->net.state = IPC_SESSION;
     proctitle_set("sshd: %s [priv]", m->who.user->name);
     int err = serve_user_child(&s);
-    if (err < 0) monitor_log(m, LOG_LEVEL_ERROR, "the session of %s ended: its process %s", m->who.user->name, err_text(err));
+    if (err < 0)
+        monitor_log(m, LOG_LEVEL_ERROR, "the session of %s ended: its process %s", m->who.user->name, err_text(err));
+    else if (!m->user_said_end && !m->is_terminated)
+        monitor_log(m, LOG_LEVEL_ERROR, "the session of %s ended: its process died", m->who.user->name);
     close_session(&s);
     return 0;
 }

@@ -19,7 +19,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FLUSH_WAIT_MS = 2000 };
+enum {
+    FLUSH_WAIT_MS = 2000,
+    NAME_SHOWN_BYTES = 256, /* of what the monitor does not look into, or only logs */
+};
 
 struct net_child {
     struct ipc monitor;
@@ -90,6 +93,9 @@ static int ask_kbdint_response(struct net_child *n, const struct auth_server_eve
                     .responses = buf_view(&responses));
 }
 
+/* Longer than any password may be is wrong, and need not be known whole. */
+static struct view password_of(struct view given) { return view_sub(given, 0, LIMIT_PASSWORD_BYTES + 1); }
+
 static int ask_monitor(struct net_child *n, const struct auth_server_event *e)
 {
     struct ipc *m = &n->monitor;
@@ -100,15 +106,16 @@ static int ask_monitor(struct net_child *n, const struct auth_server_event *e)
         return IPC_SEND(m, auth_publickey, .user = e->user, .service = e->service, .method = e->method, .algorithm = e->algorithm, .key = e->key,
                         .signature = e->signature);
     case AUTH_SERVER_PASSWORD:
-        return IPC_SEND(m, auth_password, .user = e->user, .service = e->service, .password = e->secret);
+        return IPC_SEND(m, auth_password, .user = e->user, .service = e->service, .password = password_of(e->secret));
     case AUTH_SERVER_PASSWORD_CHANGE:
-        return IPC_SEND(m, auth_password_change, .user = e->user, .service = e->service, .old_password = e->secret, .new_password = e->new_secret);
+        return IPC_SEND(m, auth_password_change, .user = e->user, .service = e->service, .old_password = password_of(e->secret),
+                        .new_password = password_of(e->new_secret));
     case AUTH_SERVER_KBDINT_START:
-        return IPC_SEND(m, auth_kbdint_start, .user = e->user, .service = e->service, .submethods = e->text);
+        return IPC_SEND(m, auth_kbdint_start, .user = e->user, .service = e->service, .submethods = view_sub(e->text, 0, NAME_SHOWN_BYTES));
     case AUTH_SERVER_KBDINT_RESPONSE:
         return ask_kbdint_response(n, e);
     default:
-        return IPC_SEND(m, auth_none, .user = e->user, .service = e->service, .method = e->method);
+        return IPC_SEND(m, auth_none, .user = e->user, .service = e->service, .method = view_sub(e->method, 0, NAME_SHOWN_BYTES));
     }
 }
 

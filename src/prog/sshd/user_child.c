@@ -102,7 +102,7 @@ static void on_transport_closed(void *arg, int err)
         log_info(&c->log, "Received disconnect from %.*s port %u:%s", peer_len, peer, port, c->goodbye);
         log_info(&c->log, "Disconnected from user %s %.*s port %u", c->me->name, peer_len, peer, port);
     } else if (err == ERR_PEER_CLOSED || err_errno(err) == EPIPE || err_errno(err) == ECONNRESET)
-        log_info(&c->log, "Connection closed by %.*s port %u", peer_len, peer, port);
+        log_verbose(&c->log, "Connection closed by %.*s port %u", peer_len, peer, port);
     else if (err == ERR_TIMEOUT)
         log_info(&c->log, "Timeout, client not responding from user %s %.*s port %u", c->me->name, peer_len, peer, port);
     else if (err != ERR_CANCELLED)
@@ -329,8 +329,8 @@ int main(int argc, char **argv)
     if (err == 0) err = take_login(&c);
     if (err == ERR_PEER_CLOSED) return 0; /* no login came */
     if (err == 0) err = loop_run(c.loop);
-    if (err < 0) (void)!IPC_SEND(&c.monitor, user_end, .text = view_str(err_text(err)));
     while (c.sessions) session_free(c.sessions);
     user_auth_info_remove(&c);
+    (void)!IPC_SEND(&c.monitor, user_end, .text = view_str(err < 0 ? err_text(err) : ""));
     return err < 0 ? 255 : 0;
 }

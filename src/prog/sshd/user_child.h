@@ -64,6 +64,8 @@ const char *session_tty_short(const struct session *s);
 
 /* ---- user_command.c: starts what is to run. false: it cannot be. ---- */
 bool command_start(struct session *s);
+/* Nobody wants its output any more (eow@openssh.com): it learns that by SIGPIPE. */
+void command_stop_output(struct session *s);
 /* Before a session is freed: nothing of it is called later. */
 void command_forget(struct session *s);
 

@@ -58,6 +58,14 @@ static void on_input_ended(void *arg)
     check_end(s);
 }
 
+void command_stop_output(struct session *s)
+{
+    if (!s->io || s->input_ended) return;
+    chan_io_stop_input(s->io);
+    (void)!conn_send_eof(conn_of(s), s->ch);
+    on_input_ended(s);
+}
+
 /* The command does not read any more: the client is told to stop sending (OpenSSH PROTOCOL 2.1). */
 static void on_output_ended(void *arg, int err)
 {
@@ -202,7 +210,7 @@ static bool set_rc(const struct session *s, struct program *p)
 {
     char user_rc[4200];
     const struct user_child *c = s->c;
-    bool may = c->options.permit_user_rc && c->setup.permit_user_rc && !s->is_subsystem && !c->setup.must_change_password;
+    bool may = c->options.permit_user_rc && c->setup.permit_user_rc && !s->is_subsystem && !c->options.force_command && !c->setup.must_change_password;
     snprintf(user_rc, sizeof user_rc, "%s/.ssh/rc", c->me->home);
     const char *rc = may && file_exists(user_rc) ? user_rc : file_exists(NACRE_SYSCONFDIR "/sshrc") ? NACRE_SYSCONFDIR "/sshrc" : NULL;
     if (!rc) return false;

@@ -4,6 +4,7 @@
 #include "base/pattern.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "wire/messages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,16 +56,32 @@ static int put_key_environment(const struct user_child *c, struct strv *env)
     return put_allowed(c, &list, env);
 }
 
-/* ~/.ssh/environment */
-static int put_user_file(const struct user_child *c, struct strv *env)
+struct bad_line {
+    const struct session *s;
+    const char *path;
+};
+
+static void say_bad_line(void *arg, unsigned line)
 {
+    const struct bad_line *b = arg;
+    char text[4400];
+    size_t sent;
+    int n = snprintf(text, sizeof text, "Bad line %u in %s\r\n", line, b->path);
+    (void)!conn_write(conn_io_conn(b->s->c->conn_io), b->s->ch, b->s->tty_name[0] ? 0 : EXTENDED_DATA_STDERR, view_of(text, (size_t)n), &sent);
+}
+
+/* ~/.ssh/environment */
+static int put_user_file(const struct session *s, struct strv *env)
+{
+    const struct user_child *c = s->c;
     if (c->options.permit_user_environment.mode == CONF_NO) return 0;
     CLEANUP(buf_done) struct buf path = BUF_INIT(8192), text = BUF_INIT(ENVIRONMENT_FILE_BYTES_MAX);
     CLEANUP(strv_done) struct strv list = STRV_INIT;
     TRY(buf_printf(&path, "%s/.ssh/environment", c->me->home));
     const char *name = buf_cstr(&path);
     if (!name || file_read(name, &text) < 0) return 0;
-    TRY(env_put_lines(&list, buf_view(&text), NULL, NULL));
+    struct bad_line say = { s, name };
+    TRY(env_put_lines(&list, buf_view(&text), say_bad_line, &say));
     return put_allowed(c, &list, env);
 }
 
@@ -107,11 +124,12 @@ int user_env_build(const struct session *s, struct strv *ret_env)
 {
     const struct user_child *c = s->c;
     struct strv env = STRV_INIT;
-    int err = put_account(c, &env);
+    int err = 0;
     for (size_t i = 0; err == 0 && i < s->env.n; i++) err = env_put(&env, s->env.v[i], true);
+    if (err == 0) err = put_account(c, &env); /* whatever AcceptEnv lets through, a client does not say who it is */
     for (size_t i = 0; err == 0 && i < c->pam_env.n; i++) err = env_put(&env, c->pam_env.v[i], true);
     if (err == 0) err = put_key_environment(c, &env);
-    if (err == 0) err = put_user_file(c, &env);
+    if (err == 0) err = put_user_file(s, &env);
     for (size_t i = 0; err == 0 && i < c->options.set_env.n; i++) err = env_put(&env, c->options.set_env.v[i], true);
     if (err == 0) err = put_connection(s, &env);
     if (err < 0) {

@@ -217,12 +217,19 @@ static bool on_subsystem(struct session *s, struct view data)
     return false;
 }
 
+/* OpenSSH PROTOCOL 2.1 */
+static bool on_eow(struct session *s, UNUSED struct view data)
+{
+    command_stop_output(s);
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*handle)(struct session *s, struct view data);
 } requests[] = {
     { "pty-req", on_pty_req },   { "env", on_env },       { "shell", on_shell }, { "exec", on_exec },
-    { "subsystem", on_subsystem }, { "window-change", on_window_change }, { "signal", on_signal }, { "break", on_break },
+    { "subsystem", on_subsystem }, { "window-change", on_window_change }, { "signal", on_signal }, { "break", on_break }, { "eow@openssh.com", on_eow },
 };
 
 bool session_request(struct session *s, struct view name, struct view data)
