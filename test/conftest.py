@@ -88,6 +88,9 @@ def servers():
     yield started
     for one in started:
         one.stop()
+    for one in started:
+        bad = one.log.find(r"AddressSanitizer|runtime error:|killed by signal (31|11|6)|CHECK|internal error")
+        assert not bad, one.log.text()
     try:
         process.wait_until(lambda: not process.leftovers(), "the end of what the servers left behind")
     except AssertionError:

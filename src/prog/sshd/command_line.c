@@ -1,12 +1,15 @@
 /* sshd's flags, most of which are settings in short form. */
 #include "prog/sshd/command_line.h"
 
+#include "crypto/crypto.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char flags[] = "C:DGTVb:c:dE:ef:g:h:ik:o:p:qQrRtu:46";
+/* The colon in front: what is wrong is said here. */
+static const char flags[] = ":C:DGTVb:c:dE:ef:g:h:ik:o:p:qQrRtu:46";
 
 /* Flags that stand for a keyword. */
 static const struct {
@@ -25,10 +28,11 @@ static const struct {
 static void usage(void)
 {
     dprintf(STDERR_FILENO,
-            "Nacre_" NACRE_VERSION "\n"
+            "Nacre_" NACRE_VERSION ", %s\n"
             "usage: sshd [-46DdeGiqTtV] [-C connection_spec] [-c host_cert_file]\n"
             "            [-E log_file] [-f config_file] [-g login_grace_time]\n"
-            "            [-h host_key_file] [-o option] [-p port] [-u len]\n");
+            "            [-h host_key_file] [-o option] [-p port] [-u len]\n",
+            crypto_library_version());
 }
 
 static int add_setting(struct strv *settings, char flag, const char *argument)
@@ -63,6 +67,15 @@ static int take_utmp_len(struct command_line *c, const char *text)
     return 0;
 }
 
+static bool port_is_good(const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    bool good = *text && !*end && n > 0 && n <= UINT16_MAX;
+    if (!good) dprintf(STDERR_FILENO, "Bad port number.\n");
+    return good;
+}
+
 static int take_flag(struct command_line *c, int flag)
 {
     switch (flag) {
@@ -83,7 +96,8 @@ static int take_flag(struct command_line *c, int flag)
         if (c->debug < 3) c->debug++;
         return 0;
     case 'b': case 'k': case 'Q': case 'r': case 'R': return 0; /* of old versions: accepted, without effect */
-    case '?': return ERR_FORMAT;
+    case '?': case ':': return ERR_FORMAT;
+    case 'p': return port_is_good(optarg) ? add_setting(&c->settings, 'p', optarg) : ERR_FORMAT;
     default: return add_setting(&c->settings, (char)flag, optarg);
     }
 }
@@ -94,7 +108,9 @@ int command_line_parse(int argc, char **argv, struct command_line *ret)
     int flag, err = 0;
     while (err == 0 && (flag = getopt(argc, argv, flags)) != -1) {
         err = take_flag(ret, flag);
-        if (flag == '?') usage();
+        if (flag == '?') dprintf(STDERR_FILENO, "unknown option -- %c\n", optopt);
+        if (flag == ':') dprintf(STDERR_FILENO, "option requires an argument -- %c\n", optopt);
+        if (flag == '?' || flag == ':') usage();
     }
     if (err == 0 && optind < argc) {
         dprintf(STDERR_FILENO, "Extra argument %s.\n", argv[optind]);

@@ -9,6 +9,7 @@
 #include "os/spawn.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,33 @@ static bool must_drop(const struct listener *l)
     return dice % 100 < (uint32_t)percent;
 }
 
+/* PerSourceMaxStartups: none is as much as any. */
+static bool source_has_enough(const struct listener *l, const struct sock_addr *peer)
+{
+    int max = l->options.per_source_max_startups;
+    if (max < 0 || max == INT_MAX) return false;
+    return monitors_n_starting_from(l->monitors, peer, &l->options.per_source_net_block_size) >= (size_t)max;
+}
+
+/* The first of a row is told, and how many it were; a flood must not fill the log. */
+static void note_drop(struct listener *l)
+{
+    if (!l->throttled_since) {
+        log_error(&l->sink.log, "beginning MaxStartups throttling");
+        l->throttled_since = loop_now(l->loop);
+    }
+    l->n_dropped++;
+}
+
+static void note_taken(struct listener *l)
+{
+    if (!l->throttled_since) return;
+    long s = (long)((loop_now(l->loop) - l->throttled_since) / 1000);
+    log_info(&l->sink.log, "exited MaxStartups throttling after %02ld:%02ld:%02ld, %u connections dropped", s / 3600, s / 60 % 60, s % 60, l->n_dropped);
+    l->throttled_since = 0;
+    l->n_dropped = 0;
+}
+
 static void drop(struct listener *l, int fd)
 {
     static const char farewell[] = "Exceeded MaxStartups\r\n";
@@ -36,7 +64,8 @@ static void drop(struct listener *l, int fd)
     size_t n;
     sock_peer_text(fd, &peer);
     sock_local_text(fd, &local);
-    log_info(&l->sink.log, "drop connection #%zu from [%s]:%d on [%s]:%d past MaxStartups", monitors_n_starting(l->monitors), peer.host, peer.port,
+    note_drop(l);
+    log_at(&l->sink.log, l->n_dropped == 1 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG1, "drop connection #%zu from [%s]:%d on [%s]:%d past MaxStartups", monitors_n_starting(l->monitors), peer.host, peer.port,
              local.host, local.port);
     (void)!fd_write(fd, farewell, sizeof farewell - 1, &n);
     fd_close(fd);
@@ -58,15 +87,16 @@ static void set_accepting(struct listener *l, bool on)
 
 static void on_accept_again(void *arg) { set_accepting(arg, true); }
 
-static void take(struct listener *l, int fd)
+static void take(struct listener *l, int fd, const struct sock_addr *peer)
 {
-    if (must_drop(l)) {
+    if (must_drop(l) || source_has_enough(l, peer)) {
         drop(l, fd);
         return;
     }
+    note_taken(l);
     sock_nodelay(fd, true);
     if (l->options.tcp_keep_alive) sock_keepalive(fd, true);
-    int err = monitors_serve(l->monitors, fd, -1, true);
+    int err = monitors_serve(l->monitors, fd, -1, true, peer);
     if (err < 0) log_error(&l->sink.log, "cannot serve a connection: %s", err_text(err));
     if (l->cmd.debug) close_sockets(l);
 }
@@ -76,7 +106,8 @@ static void on_listen(void *arg, int fd, UNUSED unsigned events)
     struct listener *l = arg;
     for (int i = 0; i < ACCEPTS_PER_TURN && l->n_sockets; i++) {
         int conn;
-        int err = sock_accept(fd, NULL, &conn);
+        struct sock_addr peer = { .len = 0 };
+        int err = sock_accept(fd, &peer, &conn);
         if (err == ERR_AGAIN) break;
         if (err < 0) {
             log_error(&l->sink.log, "accept: %s", err_text(err));
@@ -84,7 +115,7 @@ static void on_listen(void *arg, int fd, UNUSED unsigned events)
             loop_timer_set(l->accept_again, loop_now(l->loop) + ACCEPT_PAUSE_MS);
             break;
         }
-        take(l, conn);
+        take(l, conn, &peer);
     }
     if (l->n_sockets) monitors_refill(l->monitors);
 }
@@ -143,13 +174,17 @@ static void on_hangup(void *arg, UNUSED int signal)
 
 /* ---- start and end ---- */
 
-static int start_log(struct listener *l)
+/* Until it serves, whoever starts the daemon sees what is wrong. */
+static int start_log(struct listener *l, bool is_starting)
 {
+    bool to_stderr = l->cmd.log_stderr || l->cmd.debug || l->cmd.mode != MODE_SERVE || (is_starting && !l->cmd.inetd);
+    logsink_done(&l->sink);
+    l->sink = (struct logsink){ .fd = -1 };
     enum log_level level = l->cmd.quiet    ? LOG_LEVEL_QUIET
                            : l->cmd.debug ? (enum log_level)(LOG_LEVEL_DEBUG1 + l->cmd.debug - 1)
                                           : (enum log_level)l->options.log_level;
     if (l->cmd.log_file) return logsink_init_file(&l->sink, level, l->cmd.log_file);
-    if (l->cmd.log_stderr || l->cmd.debug)
+    if (to_stderr)
         logsink_init_fd(&l->sink, level, STDERR_FILENO);
     else
         logsink_init_syslog(&l->sink, level, "sshd", l->options.syslog_facility << 3);
@@ -168,6 +203,7 @@ static int prepare(struct listener *l)
 {
     TRY(listener_find_parts(l));
     TRY(listener_start_keys(l));
+    TRY(start_log(l, false));
     TRY(listener_make_setup(l));
     TRY(loop_new(&l->loop));
     return monitors_new(l, l->cmd.debug || l->cmd.inetd ? 1 : READY_MONITORS, &l->monitors);
@@ -182,7 +218,7 @@ static int serve_inetd(struct listener *l)
     TRY(fd_null_std(false));
     bool one_socket = sock_is_inet(in);
     if (one_socket) fd_close(out);
-    TRY(monitors_serve(l->monitors, in, out, one_socket));
+    TRY(monitors_serve(l->monitors, in, out, one_socket, NULL));
     return loop_run(l->loop);
 }
 
@@ -249,7 +285,7 @@ static void listener_done(struct listener *l)
 /* Exit status of a daemon that served one connection: the session's own. */
 static int status_of(const struct listener *l, int result)
 {
-    if (result < 0) return EXIT_FAILED;
+    if (result < 0) return buf_len(&l->host_keys) == 0 && l->key_holder.fd >= 0 ? EXIT_USAGE : EXIT_FAILED; /* without a key: 1, as scripts know it */
     if (result == 0) return 0;
     return WIFEXITED(l->served_status) ? WEXITSTATUS(l->served_status) : EXIT_FAILED;
 }
@@ -271,7 +307,11 @@ int main(int argc, char **argv)
     int err = algorithms_init(&l.algs, ALGORITHMS_SERVER);
     if (err == 0) err = listener_load_config(&l);
     if (err_is_sys(err)) return EXIT_USAGE; /* there is no such file */
-    if (err == 0) err = start_log(&l);
+    if (err == 0 && l.cmd.test_spec.n && l.cmd.mode != MODE_DUMP && l.cmd.mode != MODE_DUMP_ONLY) {
+        dprintf(STDERR_FILENO, "Config test connection parameter (-C) provided without test mode (-T)\r\n");
+        err = ERR_FORMAT;
+    }
+    if (err == 0) err = start_log(&l, true);
     if (err == 0) {
         proctitle_set("sshd: %s [listener] 0 of %d-%d startups", l.config_path, l.options.max_startups.begin, l.options.max_startups.full);
         err = run(&l);

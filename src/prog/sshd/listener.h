@@ -31,6 +31,8 @@ struct listener {
     struct loop_fd **watches;
     struct loop_timer *accept_again;
     int served_status;           /* -d, -i: how the one session ended */
+    ms throttled_since;          /* 0: connections are taken */
+    unsigned n_dropped;
 };
 
 enum part { PART_IDX_KEYS, PART_IDX_SESSION, PART_IDX_AUTH, PART_IDX_USER, PART_IDX_MAX };
@@ -55,9 +57,11 @@ int listener_listen(struct listener *l) MUST_USE;
 /* monitors.c: processes started ahead of need, and those that serve. */
 int monitors_new(struct listener *l, size_t n_ready, struct monitors **ret) MUST_USE;
 void monitors_free(struct monitors *m); /* ends those that wait; those that serve live on */
-/* Gives a connection to a monitor. The fds become its. one_socket: out_fd is ignored. */
-int monitors_serve(struct monitors *m, int take_in_fd, int take_out_fd, bool one_socket) MUST_USE;
+/* Gives a connection to a monitor. The fds become its. one_socket: out_fd is ignored. peer may be NULL. */
+int monitors_serve(struct monitors *m, int take_in_fd, int take_out_fd, bool one_socket, const struct sock_addr *peer) MUST_USE;
 /* Connections before authentication. */
 size_t monitors_n_starting(const struct monitors *m);
+/* Those of them from the same network: so many leading bits of the address are the same. */
+size_t monitors_n_starting_from(const struct monitors *m, const struct sock_addr *peer, const struct conf_net_block *block);
 /* Starts as many as are missing. */
 void monitors_refill(struct monitors *m);

@@ -63,7 +63,7 @@ int listener_load_config(struct listener *l)
     if (err == 0) err = eval(l, NULL, &diag, &l->options);
     if (err == 0) err = sshd_image_check(&l->image, &diag);
     if (err == 0) err = sshd_options_check(&l->options, &diag);
-    print_diag(&diag);
+    if (!l->cmd.quiet) print_diag(&diag);
     return err;
 }
 
@@ -143,7 +143,7 @@ int listener_start_keys(struct listener *l)
     report_problems(l, loaded.problems);
     TRY(take_keys(l, loaded.keys));
     if (buf_len(&l->host_keys)) return 0;
-    log_at(&l->sink.log, LOG_LEVEL_FATAL, "no hostkeys available -- exiting.");
+    log_at(&l->sink.log, LOG_LEVEL_FATAL, "sshd: no hostkeys available -- exiting.");
     return ERR_NOT_FOUND;
 }
 

@@ -129,7 +129,12 @@ static int on_net_end(struct monitor *m, struct view fields)
     snprintf(text, sizeof text, "%.*s", VIEW_ARG(e.text));
     switch (e.reason) {
     case IPC_END_CLOSED:
-        end_log(m, "Connection closed by ", "", "");
+        if (m->peer_said_ident)
+            end_log(m, "Connection closed by ", "", "");
+        else {
+            monitor_log(m, LOG_LEVEL_ERROR, "kex_exchange_identification: Connection closed by remote host");
+            monitor_log(m, LOG_LEVEL_INFO, "Connection closed by %s port %d", m->peer.host, m->peer.port);
+        }
         break;
     case IPC_END_DISCONNECTED:
         monitor_log(m, LOG_LEVEL_INFO, "Received disconnect from %s port %d:%s [preauth]", m->peer.host, m->peer.port, text);
@@ -187,6 +192,7 @@ static int on_net_peer(struct monitor *m, struct view fields)
 {
     struct ipc_net_peer p;
     TRY(ipc_net_peer_get(fields, &p));
+    m->peer_said_ident = true;
     log_debug(&m->sink.log, "Remote protocol version 2.0, remote software version %.*s", VIEW_ARG(view_sub(p.ident, 8, p.ident.len)));
     return 0;
 }

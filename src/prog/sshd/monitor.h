@@ -61,6 +61,7 @@ struct monitor {
     struct strv host_key_names;  /* signature algorithms we have keys for, each with its key's index */
     uint32_t host_key_idx[64];
     ms grace_end, request_began;
+    bool peer_said_ident;
     bool net_said_end, user_said_end; /* net_end, user_end came: else a child that closes its socket has died */
     volatile sig_atomic_t is_terminated; /* we closed the sockets */
     bool dismissed;              /* a verdict ended the connection: nothing is decided any more */

@@ -20,6 +20,7 @@ struct monitor {
     struct ipc ipc;
     struct loop_fd *watch;
     enum monitor_state state;
+    struct sock_addr peer; /* len 0: not known */
 };
 
 struct zygote {
@@ -199,13 +200,14 @@ static struct monitor *find_ready(struct monitors *all)
     return NULL;
 }
 
-int monitors_serve(struct monitors *all, int take_in_fd, int take_out_fd, bool one_socket)
+int monitors_serve(struct monitors *all, int take_in_fd, int take_out_fd, bool one_socket, const struct sock_addr *peer)
 {
     CLEANUP(fd_closep) int in = take_in_fd, out = one_socket ? -1 : take_out_fd;
     const int fds[2] = { in, one_socket ? in : out };
     struct monitor *m = find_ready(all);
     if (!m) TRY(monitor_new(all, &m));
     TRY(IPC_SEND_FDS(&m->ipc, connection, fds, 2, .one_socket = one_socket));
+    if (peer) m->peer = *peer;
     set_state(m, MONITOR_STARTING);
     return 0;
 }
@@ -222,6 +224,28 @@ void monitors_refill(struct monitors *all)
 }
 
 size_t monitors_n_starting(const struct monitors *m) { return m->n_by_state[MONITOR_STARTING]; }
+
+static bool same_bits(const uint8_t *a, const uint8_t *b, int n_bits)
+{
+    size_t whole = (size_t)n_bits / 8;
+    uint8_t mask = (uint8_t)(0xff00 >> (n_bits % 8));
+    return memcmp(a, b, whole) == 0 && (n_bits % 8 == 0 || ((a[whole] ^ b[whole]) & mask) == 0);
+}
+
+static bool is_same_network(const struct sock_addr *a, const struct sock_addr *b, const struct conf_net_block *block)
+{
+    if (a->len == 0 || b->len == 0 || a->sa.sa_family != b->sa.sa_family) return false;
+    if (a->sa.sa_family == AF_INET) return same_bits((const uint8_t *)&a->in.sin_addr, (const uint8_t *)&b->in.sin_addr, block->bits4);
+    if (a->sa.sa_family != AF_INET6) return false;
+    return same_bits(a->in6.sin6_addr.s6_addr, b->in6.sin6_addr.s6_addr, block->bits6);
+}
+
+size_t monitors_n_starting_from(const struct monitors *all, const struct sock_addr *peer, const struct conf_net_block *block)
+{
+    size_t n = 0;
+    for (const struct monitor *m = all->first; m; m = m->next) n += m->state == MONITOR_STARTING && is_same_network(&m->peer, peer, block);
+    return n;
+}
 
 int monitors_new(struct listener *l, size_t n_ready, struct monitors **ret)
 {

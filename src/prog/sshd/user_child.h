@@ -37,7 +37,7 @@ struct user_child {
 struct session {
     struct user_child *c;
     struct session *next;
-    channel_id ch;
+    channel_id ch, ch_first;   /* ch: CHANNEL_NONE once it is closed */
     struct chan_io *io;        /* once something runs */
     int pty_master, pty_slave; /* -1: no terminal */
     char tty_name[64];

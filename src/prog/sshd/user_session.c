@@ -24,7 +24,7 @@ int session_new(struct user_child *c, channel_id ch)
 {
     struct session *s = calloc(1, sizeof *s);
     if (!s) return ERR_NOMEM;
-    *s = (struct session){ .c = c, .next = c->sessions, .ch = ch, .pty_master = -1, .pty_slave = -1, .child_fds = { -1, -1, -1 } };
+    *s = (struct session){ .c = c, .next = c->sessions, .ch = ch, .ch_first = ch, .pty_master = -1, .pty_slave = -1, .child_fds = { -1, -1, -1 } };
     c->sessions = s;
     c->n_sessions++;
     return 0;
@@ -52,6 +52,9 @@ void session_free(struct session *s)
     *link = s->next;
     s->c->n_sessions--;
     command_forget(s);
+    if (s->started && !s->c->ended)
+        log_verbose(&s->c->log, "Close session: user %s from %.*s port %u id %u", s->c->me->name, VIEW_ARG(s->c->setup.peer_address),
+                    s->c->setup.peer_port, s->ch_first);
     release_terminal(s);
     for (size_t i = 0; i < ARRAY_LEN(s->child_fds); i++) fd_closep(&s->child_fds[i]);
     strv_done(&s->env);
