@@ -33,7 +33,7 @@ while s.recv(1):
 os._exit(0)
 """
 HASH = bytes(range(32))
-BROKE_RULES = "^error: connection from 127.0.0.1 port %d ended: the network process "
+BROKE_RULES = "^connection from 127.0.0.1 port %d ended: the network process "
 
 
 def table():
