@@ -41,7 +41,7 @@ def ended_by(sshd, peer, number_of_lines=1):
 
 
 def about_end(sshd, pattern):
-    return [line for line in sshd.log.find(pattern) if not re.search("^(Accepted|Failed|Invalid user|User|error: maximum)", line)]
+    return [line for line in sshd.log.find(pattern) if not re.search("^(Accepted|Failed|Invalid user|User|(error: )?maximum)", line)]
 
 
 def in_parallel(work, items):

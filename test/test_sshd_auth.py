@@ -43,7 +43,7 @@ def test_keyboard_interactive_by_pam(our_sshd, debian_ssh, workdir, account):
     assert (done.returncode, done.stdout) == (0, account.pw_name + "\n"), done.stderr + server.log.text()
     server.log.wait("^Accepted keyboard-interactive/pam for %s from" % account.pw_name)
     assert ask_password(workdir, client, "wrong").returncode == 255
-    server.log.wait("^error: PAM: Authentication failure for %s from 127.0.0.1$" % account.pw_name)
+    server.log.wait("^(error: )?PAM: Authentication failure for %s from 127.0.0.1$" % account.pw_name)
 
 
 @needs_root
@@ -213,7 +213,7 @@ def test_permit_root_login(our_sshd, debian_ssh, value, good):
 
 @needs_root
 def test_two_methods_in_a_row(our_sshd, debian_ssh, workdir, account):
-    server = our_sshd(["AuthenticationMethods publickey,password", "UsePAM no"])
+    server = our_sshd(["AuthenticationMethods publickey,password", "UsePAM no", "LogLevel VERBOSE"])
     client = debian_ssh(server, ["NumberOfPasswordPrompts 1", "BatchMode no"])
     assert ask_password(workdir, client, accounts.PASSWORD).stdout == account.pw_name + "\n"
     server.log.wait("^Partial publickey for %s from" % account.pw_name)

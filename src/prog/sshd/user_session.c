@@ -98,7 +98,8 @@ void session_show_title(const struct user_child *c)
     char list[512] = "";
     size_t n = 0;
     for (const struct session *s = c->sessions; s; s = s->next)
-        if (s->tty_name[0] && n < sizeof list - sizeof s->tty_name) n += (size_t)sprintf(list + n, "%s%s", n ? "," : "", session_tty_short(s));
+        if (s->tty_name[0] && n < sizeof list - sizeof s->tty_name)
+            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? "," : "", session_tty_short(s));
     proctitle_set("sshd: %s@%s", c->me->name, n ? list : "notty");
 }
 
