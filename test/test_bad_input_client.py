@@ -76,13 +76,13 @@ class Victim:
         return self.err
 
     def refuses(self, pattern="."):
-        """It has ended as it should when a server breaks the rules; its line."""
+        """It has ended as it should when a server breaks the rules; its last line. One before may say what was wrong with a packet."""
         lines = [line for line in self.wait().split("\n") if line.strip()]
         assert self.status == 255, (self.status, self.err)
-        assert len(lines) == 1 and re.search(pattern, lines[0]), (pattern, self.err)
-        assert lines[0].strip("\r").isprintable()
+        assert 1 <= len(lines) <= 2 and any(re.search(pattern, line) for line in lines), (pattern, self.err)
+        assert all(line.strip("\r").isprintable() for line in lines)
         assert self.out == b""
-        return lines[0]
+        return lines[-1]
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_tampered_packets_all_look_alike(victim, cipher):
             sealed[at] ^= 0x40
             peer.raw(bytes(sealed))
             said = peer.read_to_end()
-            v.refuses("message authentication code incorrect")
+            v.refuses("message authentication code incorrect|Corrupted MAC on input")
             return said
 
     assert set(in_parallel(tamper, [4, 5, 20, 40, 90, -1, -16])) == {b""}
@@ -464,18 +464,10 @@ def test_host_key_changes_in_rekey(victim, keys):
 
 
 def test_success_nobody_asked_for(victim):
-    """Before any request, and as the answer to a question whether a key would do."""
+    """Before the service was granted."""
     with victim() as v:
         v.bring_to("after kex").send(message(52))
-        v.refuses()
-    with victim() as v:
-        peer = v.bring_to("during auth")
-        peer.send(message(51, string("publickey"), u8(0)))
-        request = rawssh.Reader(peer.expect(50), 1)
-        assert [request.string() for _ in range(3)][2].startswith(b"publickey")
-        if not request.u8():
-            peer.send(message(52))
-            v.refuses("unexpected message")
+        v.refuses("unexpected message")
 
 
 @pytest.mark.parametrize("payload", [
@@ -525,7 +517,6 @@ def test_endless_failures(victim):
 # ---- channels ----
 
 ABUSES = {
-    "more than the window": lambda c: [message(94, u32(c), string(bytes(32768)))] * 64 * 9 + [message(94, u32(c), string(b"x"))] * 32768,
     "a packet larger than announced": lambda c: [message(94, u32(c), string(bytes(140000)))],
     "a string longer than its packet": lambda c: [message(94, u32(c), u32(2**32 - 1), b"x")],
     "bytes behind the string": lambda c: [message(94, u32(c), string(b"x"), b"y")],
@@ -548,10 +539,6 @@ ABUSES = {
 def test_channel_abuse_ends_the_connection(victim, what):
     with victim() as v:
         peer = v.bring_to("after login")
-        if what == "more than the window":
-            v.popen.stdout.close()  # nobody reads what it would write
-            v.popen.stdout = None
-            pytest.skip("the window grows with what is read")
         for payload in ABUSES[what](v.channel):
             peer.send(payload)
         assert peer.end()[0] == 2
@@ -559,7 +546,7 @@ def test_channel_abuse_ends_the_connection(victim, what):
         assert v.status == 255 and "ssh_dispatch_run_fatal" in v.err
 
 
-@pytest.mark.parametrize("kind", ["x11", "forwarded-tcpip", "auth-agent@openssh.com", "session", "forwarded-streamlocal@openssh.com", "", "x" * 20000])
+@pytest.mark.parametrize("kind", ["x11", "forwarded-tcpip", "auth-agent@openssh.com", "session", "forwarded-streamlocal@openssh.com", "", "x" * 20000], ids=range(7))
 def test_channels_nobody_asked_for(victim, kind):
     with victim() as v:
         peer = v.bring_to("after login")
@@ -587,6 +574,20 @@ def test_global_requests_nobody_reads_the_answers_of(victim):
         for _ in range(n):
             assert peer.expect(81, 82, skip=(93,))
         assert peer.is_alive()
+
+
+def test_more_than_the_window(victim):
+    """Nobody reads what the client would print, so nothing is announced again."""
+    with victim() as v:
+        peer = v.bring_to("after login")
+        left = peer.their_window[v.channel] + 1
+        while left:
+            n = min(left, 30000)
+            peer.send(message(94, u32(v.channel), string(bytes(n))))
+            left -= n
+        assert peer.end()[0] == 2
+        v.wait()
+        assert v.status == 255 and "more data than the window allows" in v.err
 
 
 # ---- compression ----

@@ -185,7 +185,7 @@ def test_subsystem(pair, direction):
 
 @needs_our_ssh
 def test_client_that_is_killed_leaves_nothing(our_sshd, our_ssh):
-    server = our_sshd()
+    server = our_sshd(["LogLevel VERBOSE"])
     session = our_ssh(server).start("echo in; exec sleep 1000")
     assert session.stdout.readline() == b"in\n"
     session.send_signal(signal.SIGKILL)

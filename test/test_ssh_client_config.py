@@ -129,7 +129,7 @@ def test_query_help_and_unknown():
     names = programs.query(programs.SSH, "help")
     assert "cipher" in names and all(programs.query(programs.SSH, name) for name in names)
     done = process.run([programs.SSH, "-Q", "foo"])
-    assert (done.returncode, done.stderr) == (255, 'Unsupported query "foo"\r\n')
+    assert (done.returncode, done.stderr) == (255, 'Unsupported query "foo"\n')
 
 
 def test_version():

@@ -219,16 +219,15 @@ def test_expired_account(our_sshd, debian_ssh, account, aged, workdir):
 
 
 @pytest.mark.parametrize("pam", ["yes", "no"])
-def test_nologin(our_sshd, debian_ssh, account, pam):
-    one = our_sshd(["UsePAM " + pam])
-    with accounts.account_lock():
-        with open("/etc/nologin", "w", encoding="utf-8") as f:
-            f.write("closed today\n")
-        try:
-            user = debian_ssh(one, user=account.pw_name).run("echo in")
-            root = debian_ssh(one, user="root").run("echo in")
-        finally:
-            os.unlink("/etc/nologin")
+def test_nologin(our_sshd, debian_ssh, account, workdir, pam):
+    """In a mount namespace with an /etc of its own: the file would keep the users of all other tests out."""
+    etc = workdir + "/etc"
+    subprocess.run(["cp", "-a", "/etc", etc], check=True, capture_output=True)
+    with open(etc + "/nologin", "w", encoding="utf-8") as f:
+        f.write("closed today\n")
+    one = our_sshd(["UsePAM " + pam], wrapper=["unshare", "-m", "sh", "-c", "mount --bind %s /etc && exec \"$0\" \"$@\"" % etc])
+    user = debian_ssh(one, user=account.pw_name).run("echo in")
+    root = debian_ssh(one, user="root").run("echo in")
     assert user.stdout == "" and "closed today" in user.stderr and user.returncode == (255 if pam == "yes" else 254)
     assert root.stdout == "in\n"
 

@@ -178,8 +178,7 @@ def session(our_sshd, account, keys):
         peer = client_at(one.port, "after login", account.pw_name, load_key(keys.user["ed25519"]))
         open_peers.append(peer)
         channel = peer.open_session()
-        peer.send(message(REQUEST, u32(channel), string("exec"), u8(1), string(command)))
-        assert peer.expect(SUCCESS, FAILURE)[0] == SUCCESS
+        assert peer.exec(channel, command)
         return peer, channel
 
     yield start

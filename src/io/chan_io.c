@@ -275,7 +275,12 @@ void chan_io_eof(struct chan_io *c)
 /* ---- making and ending ---- */
 
 /* A terminal's flags are the shell's as well; it is left alone: reads end with what is there, and writes to it do not wait long. */
-static int set_nonblock(int fd) { return tty_is(fd) ? 0 : fd_nonblock(fd, true); }
+static int set_nonblock(int fd)
+{
+    if (tty_is(fd)) return 0;
+    fd_pipe_grow(fd);
+    return fd_nonblock(fd, true);
+}
 
 static int watch_input(struct chan_io *c, struct input *in, int fd, uint32_t ext_type)
 {

@@ -117,6 +117,12 @@ int fd_write_all(int fd, struct view bytes)
 }
 
 int fd_pipe(int ret_fds[2]) { return pipe2(ret_fds, O_CLOEXEC) < 0 ? ERR_SYS(errno) : 0; }
+void fd_pipe_grow(int fd)
+{
+    int now = fcntl(fd, F_GETPIPE_SZ);
+    if (now > 0 && now < FD_PIPE_BYTES) (void)fcntl(fd, F_SETPIPE_SZ, FD_PIPE_BYTES);
+}
+
 int fd_socketpair(int ret_fds[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret_fds) < 0 ? ERR_SYS(errno) : 0; }
 
 int fd_socketpair_packets(int ret_fds[2])

@@ -298,11 +298,12 @@ static void dispatch_timers(struct loop *l)
 static void on_signal_fd(void *arg, int fd, UNUSED unsigned events)
 {
     struct loop *l = arg;
-    struct signalfd_siginfo info[TURN_SIGNALS];
+    struct signalfd_siginfo info;
     size_t n;
-    if (fd_read(fd, info, sizeof info, &n) < 0) return;
-    for (size_t i = 0; i < n / sizeof info[0]; i++) {
-        uint32_t number = info[i].ssi_signo;
+    /* One at a time: a handler may execute a new program, which then still gets those that wait in the kernel. */
+    for (int i = 0; i < TURN_SIGNALS; i++) {
+        if (fd_read(fd, &info, sizeof info, &n) < 0) return;
+        uint32_t number = info.ssi_signo;
         if (number < _NSIG && l->on_signal[number].fn) l->on_signal[number].fn(l->on_signal[number].arg, (int)number);
     }
 }

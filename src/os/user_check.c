@@ -18,10 +18,12 @@ enum {
  * has. */
 static const char decoy[] = "$y$j9T$kQKd3bVk0PYv1qfQqkX7s0$I7FiKuklK31ndMLsXPYftKaVpqQ8R94R.CJfV3BKMkA";
 
-enum { HASH_BYTES = 512 };
+enum {
+    HASH_BYTES = 512
+};
 
-/* The hash that a wrong password costs time against where there is none of its own: that of the locked account itself, or of the first account that
- * has one, so that all look like the others here. False: the decoy. */
+/* The hash that a wrong password costs time against where there is none of its own: that of the locked account itself, or of the
+ * first account that has one, so that all look like the others here. False: the decoy. */
 static bool hash_of_others(const struct user *u, char ret[HASH_BYTES])
 {
     const char *own = u && u->hash ? u->hash + strspn(u->hash, "!*") : "";

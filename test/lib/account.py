@@ -3,6 +3,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import re
 
 from lib import process
 
@@ -22,9 +23,18 @@ def remove(name):
         process.run(["userdel", "-r", "-f", name])
 
 
+def remove_stale():
+    """Accounts of test runs that were killed: their names end in the process id."""
+    for entry in pwd.getpwall():
+        pid = re.fullmatch(r"nacretest(\d+)", entry.pw_name)
+        if pid and not os.path.exists("/proc/" + pid.group(1)):
+            remove(entry.pw_name)
+
+
 @contextlib.contextmanager
 def account(name, home):
     """The pwd entry of a fresh account whose password is PASSWORD."""
+    remove_stale()
     remove(name)
     with account_lock():
         done = process.run(["useradd", "-m", "-d", home, "-s", "/bin/bash", name])

@@ -494,6 +494,7 @@ class Peer:
             if payload[0] == OPEN:
                 reader.string()
                 theirs = reader.u32()
+                self.their_window[theirs] = reader.u32()
                 self.send(message(OPEN_CONFIRMATION, u32(theirs), u32(0), u32(1 << 20), u32(1 << 15)))
                 continue
             reader.u32()

@@ -135,10 +135,10 @@ def can(program, workdir, *lines):
     return process.run([program, "-G", "-f", path]).returncode == 0
 
 
-def start_sshd(program, workdir, keys, lines=(), flags=(), env=None):
+def start_sshd(program, workdir, keys, lines=(), flags=(), env=None, wrapper=()):
     port = free_port()
     config = sshd_config(workdir, keys, port, lines, "internal-sftp")
-    argv = [program, "-D", "-e", "-f", config, *flags]
+    argv = [*wrapper, program, "-D", "-e", "-f", config, *flags]
     server = Server(argv, port, list(keys.host.values()), env=env, ready="Server listening on")
     server.config = config
     return server

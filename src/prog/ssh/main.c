@@ -121,35 +121,58 @@ static void peer_text(const struct client *c, char *ret, size_t cap)
     snprintf(ret, cap, "%s port %d", c->address.len ? c->address_text.host : "UNKNOWN", c->address.len ? c->options.port : 65535);
 }
 
+static void say_gone(struct client *c, int err, const char *peer)
+{
+    bool reset = err_errno(err) == ECONNRESET, before_banner = transport_peer_ident(wire_io_transport(c->wire)).len == 0;
+    if (c->authenticated)
+        client_log(c, LOG_LEVEL_INFO, "Connection to %s closed by remote host.", c->host);
+    else if (before_banner) {
+        const char *hint = c->address.len ? "the server may have too many connections waiting, or it refuses this address" : "see what the proxy command says";
+        log_error(&c->sink.log, "kex_exchange_identification: %s", reset ? "read: Connection reset by peer" : "Connection closed by remote host");
+        client_fatal(c, "Connection %s by %s (%s)", reset ? "reset" : "closed", peer, hint);
+    } else
+        client_fatal(c, "Connection closed by %s", peer);
+}
+
+static void say_no_ident(struct client *c, int err, const char *peer)
+{
+    bool is_version = err == ERR_IDENT_VERSION;
+    if (is_version)
+        log_error(&c->sink.log, "Protocol major versions differ: 2 is needed, and the server does not speak it");
+    else
+        log_error(&c->sink.log, "kex_exchange_identification: %s", err_text(err));
+    client_fatal(c, "banner exchange: Connection to %s: %s", peer, is_version ? "could not read protocol version" : "invalid format");
+}
+
+/* What was wrong with a packet, and the one line that OpenSSH closes all of them with. */
+static void say_bad_packet(struct client *c, int err, const char *peer)
+{
+    bool is_mac = err == ERR_MAC;
+    if (c->sink.log.level < LOG_LEVEL_DEBUG1) log_error(&c->sink.log, "%s", is_mac ? "Corrupted MAC on input." : err_text(err)); /* debug1 has told more */
+    client_fatal(c, "ssh_dispatch_run_fatal: Connection to %s: %s", peer, err_text(ERR_MAC));
+}
+
 static void say_why(struct client *c, int err)
 {
     struct transport *t = wire_io_transport(c->wire);
     char peer[128];
     peer_text(c, peer, sizeof peer);
-    bool gone = err == ERR_PEER_CLOSED || err_errno(err) == ECONNRESET || err_errno(err) == EPIPE;
-    bool before_banner = transport_peer_ident(t).len == 0;
     if (err == ERR_PEER_DISCONNECTED) {
         log_error(&c->sink.log, "Received disconnect from %s:%s", peer, c->goodbye);
         log_error(&c->sink.log, "Disconnected from %s", peer);
-    } else if (gone && c->authenticated)
-        client_log(c, LOG_LEVEL_INFO, "Connection to %s closed by remote host.", c->host);
-    else if (gone && before_banner) {
-        const char *what = err_errno(err) == ECONNRESET ? "read: Connection reset by peer" : "Connection closed by remote host";
-        log_error(&c->sink.log, "kex_exchange_identification: %s", what);
-        const char *hint = c->address.len ? "the server may have too many connections waiting, or it refuses this address" : "see what the proxy command says";
-        client_fatal(c, "Connection %s by %s (%s)", err_errno(err) == ECONNRESET ? "reset" : "closed", peer, hint);
-    } else if (gone)
-        client_fatal(c, "Connection closed by %s", peer);
+    } else if (err == ERR_PEER_CLOSED || err_errno(err) == ECONNRESET || err_errno(err) == EPIPE)
+        say_gone(c, err, peer);
     else if (transport_peer_offer(t, err).len)
         client_fatal(c, "Unable to negotiate with %s: %s. Their offer: %.*s", peer, err_text(err), VIEW_ARG(transport_peer_offer(t, err)));
     else if (err == ERR_HOST_KEY_REJECTED)
         return; /* said by host_key.c */
     else if (err == ERR_TIMEOUT)
         client_fatal(c, "Timeout, server %s not responding.", c->host);
-    else if (err == ERR_IDENT_VERSION || err == ERR_IDENT_INVALID || err == ERR_IDENT_ENDLESS) {
-        log_error(&c->sink.log, err == ERR_IDENT_VERSION ? "Protocol major versions differ: the server speaks only a version of SSH that is not 2" : "Bad remote protocol version identification: %s", err_text(err));
-        client_fatal(c, "banner exchange: Connection to %s: %s", peer, err == ERR_IDENT_VERSION ? "could not read protocol version" : "invalid format");
-    } else if (err != ERR_CANCELLED)
+    else if (err == ERR_IDENT_VERSION || err == ERR_IDENT_INVALID || err == ERR_IDENT_ENDLESS)
+        say_no_ident(c, err, peer);
+    else if (err == ERR_PACKET_LENGTH || err == ERR_PADDING || err == ERR_MAC)
+        say_bad_packet(c, err, peer);
+    else if (err != ERR_CANCELLED)
         client_fatal(c, "ssh_dispatch_run_fatal: Connection to %s: %s", peer, err_text(err));
 }
 
@@ -174,8 +197,11 @@ static void on_handshake_timeout(void *arg)
 {
     struct client *c = arg;
     if (c->authenticated || transport_session_id(wire_io_transport(c->wire)).len) return;
-    client_fatal(c, "Connection timed out during banner exchange");
-    client_fatal(c, "Connection to %s port %d timed out", c->host, c->options.port);
+    char peer[128];
+    peer_text(c, peer, sizeof peer);
+    bool has_banner = transport_peer_ident(wire_io_transport(c->wire)).len != 0;
+    client_fatal(c, "Connection timed out during %s", has_banner ? "key exchange" : "banner exchange");
+    client_fatal(c, "Connection to %s timed out", peer);
     client_end(c, EXIT_OWN_ERROR);
 }
 

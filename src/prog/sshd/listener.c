@@ -285,7 +285,9 @@ static void listener_done(struct listener *l)
 /* Exit status of a daemon that served one connection: the session's own. */
 static int status_of(const struct listener *l, int result)
 {
-    if (result < 0) return buf_len(&l->host_keys) == 0 && l->key_holder.fd >= 0 ? EXIT_USAGE : EXIT_FAILED; /* without a key: 1, as scripts know it */
+    /* 1 is what scripts know for a daemon without a key; the parent of a detached one knows only that it did not get so far. */
+    bool has_no_key = buf_len(&l->host_keys) == 0 && (l->key_holder.fd >= 0 || result == ERR_PEER_CLOSED);
+    if (result < 0) return has_no_key ? EXIT_USAGE : EXIT_FAILED;
     if (result == 0) return 0;
     return WIFEXITED(l->served_status) ? WEXITSTATUS(l->served_status) : EXIT_FAILED;
 }

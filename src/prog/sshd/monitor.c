@@ -131,10 +131,8 @@ static int on_net_end(struct monitor *m, struct view fields)
     case IPC_END_CLOSED:
         if (m->peer_said_ident)
             end_log(m, "Connection closed by ", "", "");
-        else {
-            monitor_log(m, LOG_LEVEL_ERROR, "kex_exchange_identification: Connection closed by remote host");
+        else
             monitor_log(m, LOG_LEVEL_INFO, "Connection closed by %s port %d", m->peer.host, m->peer.port);
-        }
         break;
     case IPC_END_DISCONNECTED:
         monitor_log(m, LOG_LEVEL_INFO, "Received disconnect from %s port %d:%s [preauth]", m->peer.host, m->peer.port, text);

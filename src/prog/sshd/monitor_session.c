@@ -264,7 +264,7 @@ int session_run(struct monitor *m, struct view transport)
     (void)!IPC_SEND(&m->listener, startup_done, .authenticated = true);
     TRY(open_pam_session(m));
     if (m->user_child.fd < 0) TRY(monitor_start_user_child(m));
-    monitor_log(m, LOG_LEVEL_VERBOSE, "User child is on pid %d", (int)m->user_pid);
+    if (m->user_pid) monitor_log(m, LOG_LEVEL_VERBOSE, "User child is on pid %d", (int)m->user_pid);
     m->user_child.state = IPC_SESSION;
     TRY(start_user_child(m, transport));
     forget_login(m);

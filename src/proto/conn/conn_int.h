@@ -40,7 +40,7 @@ struct channel {
     /* from the peer: left = what it may still send, unread = what our owner holds, size = what left + unread is kept at, held =
      * what this channel has taken of the budget: size, or what it was before a shrink until so much is consumed */
     uint32_t left, size, held, unread, in_packet_max;
-    uint32_t period_consumed, period_unread_min;
+    uint32_t period_consumed, period_unread_min, period_unread_max; /* over the consumption of one window */
     uint64_t bytes_in, bytes_out;
     uint64_t marks[WINDOW_MARKS]; /* rising values of bytes_in */
     uint64_t mark_from;

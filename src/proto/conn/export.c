@@ -43,6 +43,7 @@ static void put_window(struct wr *w, const struct channel *ch)
     wr_u32(w, ch->in_packet_max);
     wr_u32(w, ch->period_consumed);
     wr_u32(w, ch->period_unread_min);
+    wr_u32(w, ch->period_unread_max);
     wr_bool(w, ch->was_short);
     wr_u64(w, ch->mark_from);
     wr_u8(w, ch->n_marks);
@@ -136,6 +137,7 @@ static int get_window(struct rd *r, struct conn *c, struct channel *ch)
     ch->in_packet_max = rd_u32(r);
     ch->period_consumed = rd_u32(r);
     ch->period_unread_min = rd_u32(r);
+    ch->period_unread_max = rd_u32(r);
     ch->was_short = rd_bool(r);
     ch->mark_from = rd_u64(r);
     ch->n_marks = rd_u8(r);

@@ -8,7 +8,8 @@
  * sent, so with a prompt owner it swings between the size and a step less on any path. What does show it: a sender that is held up
  * by its window cuts its last packet exactly where its credit ends. When data ends exactly at a credit that we have already
  * replaced by a larger one, the peer ran out while our adjust was on its way: the window is smaller than what the path and the peer
- * can do, and it grows fourfold at once, if the owner keeps up (unread at most a quarter). Credits that ended before the growth are not
+ * can do, and it grows fourfold at once, if the owner keeps up (unread at most a quarter now, and not more than half at any time of late: else it is the
+ * owner that limits, and a larger window would only fill memory). Credits that ended before the growth are not
  * asked again, so it grows once in a round trip.
  * Ends of packets fall on multiples of their size, and would meet ends of credit by chance if those were round too: so credit ends
  * a few bytes below the size, by a number mixed from the position. A sender that is slower than the window, or whose adjusts arrive
@@ -106,6 +107,7 @@ static void end_period(struct conn *c, struct channel *ch)
     }
     ch->period_consumed = 0;
     ch->period_unread_min = UINT32_MAX;
+    ch->period_unread_max = ch->unread;
 }
 
 static int adjust(struct conn *c, struct channel *ch, bool at_once)
@@ -138,7 +140,8 @@ int conn_consumed(struct conn *c, channel_id id, size_t n)
     ch->period_unread_min = MIN(ch->period_unread_min, ch->unread);
     ch->period_consumed += (uint32_t)n;
     if (ch->period_consumed >= ch->size) end_period(c, ch);
-    bool grew = ch->was_short && ch->unread <= ch->size / 4 && grow(c, ch);
+    bool keeps_up = ch->unread <= ch->size / 4 && ch->period_unread_max <= ch->size / 2;
+    bool grew = ch->was_short && keeps_up && grow(c, ch);
     ch->was_short = false;
     return adjust(c, ch, grew);
 }
@@ -163,6 +166,7 @@ static int give_data(struct channel *ch, channel_id id, struct view data, uint32
 {
     if (data.len == 0) return 0;
     ch->unread += (uint32_t)data.len;
+    ch->period_unread_max = MAX(ch->period_unread_max, ch->unread);
     if (ch->n_marks && ch->bytes_in >= ch->marks[0]) pass_marks(ch);
     *ret = (struct conn_event){ .kind = CONN_DATA, .channel = id, .data = data, .ext_type = ext_type };
     return 1;
