@@ -254,7 +254,7 @@ def test_break_and_window_change_need_a_terminal(session):
 
 
 def test_eow_when_nobody_reads(session):
-    peer, channel = session("exec <&-; echo ready; sleep 2")
+    peer, channel = session("echo ready; sleep 0.3; exec <&-; sleep 2")
     wait_data(peer, b"ready")
     peer.send(message(DATA, u32(channel), string(b"x" * 1000)))
     names = [n for n, _ in requests(until_close(peer))]

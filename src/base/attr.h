@@ -17,33 +17,33 @@ typedef int64_t ms;
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* return TAKE(ptr);  -- ownership leaves, the CLEANUP of ptr then sees NULL. */
-#define TAKE(ptr)                  \
-    ({                             \
+#define TAKE(ptr)                   \
+    ({                              \
         __typeof__(ptr) t_ = (ptr); \
-        (ptr) = NULL;              \
-        t_;                        \
+        (ptr) = NULL;               \
+        t_;                         \
     })
 
 /* For heap objects with a foo_free(struct foo *): makes foo_freep() for CLEANUP(foo_freep) struct foo *f = NULL; */
-#define DEFINE_FREEP(type, free_fn)                    \
-    static inline void free_fn##p(type **object)       \
-    {                                                  \
-        free_fn(*object);                              \
-        *object = NULL;                                \
+#define DEFINE_FREEP(type, free_fn)              \
+    static inline void free_fn##p(type **object) \
+    {                                            \
+        free_fn(*object);                        \
+        *object = NULL;                          \
     }
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)                                      \
-    ({                                                 \
-        __typeof__(a) a_ = (a);                        \
-        __typeof__(b) b_ = (b);                        \
-        a_ < b_ ? a_ : b_;                             \
+#define MIN(a, b)               \
+    ({                          \
+        __typeof__(a) a_ = (a); \
+        __typeof__(b) b_ = (b); \
+        a_ < b_ ? a_ : b_;      \
     })
-#define MAX(a, b)                                      \
-    ({                                                 \
-        __typeof__(a) a_ = (a);                        \
-        __typeof__(b) b_ = (b);                        \
-        a_ > b_ ? a_ : b_;                             \
+#define MAX(a, b)               \
+    ({                          \
+        __typeof__(a) a_ = (a); \
+        __typeof__(b) b_ = (b); \
+        a_ > b_ ? a_ : b_;      \
     })
 
 /* For our own mistakes only; stays on in release. Bytes from a peer never reach one. */

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUF_FIRST_BYTES = 256 };
+enum {
+    BUF_FIRST_BYTES = 256
+};
 
 void buf_init(struct buf *b, size_t max_bytes) { *b = (struct buf)BUF_INIT(max_bytes); }
 

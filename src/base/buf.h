@@ -14,8 +14,14 @@ struct buf {
     bool secret; /* wiped when it moves, shrinks or ends */
 };
 
-#define BUF_INIT(max_bytes) { NULL, 0, 0, 0, (max_bytes), false }
-#define BUF_INIT_SECRET(max_bytes) { NULL, 0, 0, 0, (max_bytes), true }
+#define BUF_INIT(max_bytes)               \
+    {                                     \
+        NULL, 0, 0, 0, (max_bytes), false \
+    }
+#define BUF_INIT_SECRET(max_bytes)       \
+    {                                    \
+        NULL, 0, 0, 0, (max_bytes), true \
+    }
 
 /* For a buf that is a member of something: as BUF_INIT. Allocates nothing. */
 void buf_init(struct buf *b, size_t max_bytes);

@@ -5,9 +5,11 @@
 #include "base/attr.h"
 
 #define ERR(symbol, text, reason, severity) ERR_IDX_##symbol,
-enum { ERR_IDX_OK,
+enum {
+    ERR_IDX_OK,
 #include "base/err.def"
-    ERR_IDX_MAX };
+    ERR_IDX_MAX
+};
 #undef ERR
 
 #define ERR(symbol, text, reason, severity) ERR_##symbol = -ERR_IDX_##symbol,
@@ -17,7 +19,12 @@ enum err {
 };
 #undef ERR
 
-enum err_severity { ERR_SEVERITY_GO_ON, ERR_SEVERITY_DISCONNECT, ERR_SEVERITY_FATAL, ERR_SEVERITY_BUG };
+enum err_severity {
+    ERR_SEVERITY_GO_ON,
+    ERR_SEVERITY_DISCONNECT,
+    ERR_SEVERITY_FATAL,
+    ERR_SEVERITY_BUG
+};
 
 /* System errors travel in a range of their own. */
 #define ERR_SYS_BASE 10000

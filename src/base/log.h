@@ -1,5 +1,5 @@
-/* Where log lines go. A `struct log` is made by the program (prog/ or io/) and handed down by pointer; NULL is allowed everywhere and
- * swallows all. Library folders log at debug levels only. */
+/* Where log lines go. A `struct log` is made by the program (prog/ or io/) and handed down by pointer; NULL is allowed everywhere
+ * and swallows all. Library folders log at debug levels only. */
 #pragma once
 
 #include "base/attr.h"
@@ -20,7 +20,8 @@ enum log_level {
 
 struct log {
     enum log_level level; /* most talkative level that is written */
-    /* Gets each line without newline, already escaped (vis.h), and without a "debug1: " prefix: the sink adds what its target wants. */
+    /* Gets each line without newline, already escaped (vis.h), and without a "debug1: " prefix: the sink adds what its target
+     * wants. */
     void (*sink)(void *arg, enum log_level level, const char *line);
     void *arg;
 };
@@ -29,7 +30,9 @@ static inline bool log_wants(const struct log *log, enum log_level level) { retu
 
 /* Formats, escapes control characters (so that a peer's bytes never reach a terminal or a log raw), and hands to the sink.
  * Lines over LOG_LINE_BYTES are cut. */
-enum { LOG_LINE_BYTES = 8192 };
+enum {
+    LOG_LINE_BYTES = 8192
+};
 void log_at(const struct log *log, enum log_level level, const char *fmt, ...) PRINTF(3, 4);
 #define log_error(log, ...) log_at(log, LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_info(log, ...) log_at(log, LOG_LEVEL_INFO, __VA_ARGS__)

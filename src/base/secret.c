@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { SLOT_BYTES = 64, ARENA_BYTES = 16384, ARENA_SLOTS = ARENA_BYTES / SLOT_BYTES };
+enum {
+    SLOT_BYTES = 64,
+    ARENA_BYTES = 16384,
+    ARENA_SLOTS = ARENA_BYTES / SLOT_BYTES
+};
 
 static struct {
     uint8_t *base;

@@ -15,7 +15,10 @@ struct secret {
     uint8_t *p;
     size_t len;
 };
-#define SECRET_INIT { NULL, 0 }
+#define SECRET_INIT \
+    {               \
+        NULL, 0     \
+    }
 
 /* Zeroed. ERR_NOMEM leaves *ret untouched. Small ones share pages of their own kind. */
 int secret_new(size_t len, struct secret *ret) MUST_USE;

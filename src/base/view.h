@@ -17,10 +17,7 @@ struct view {
 static inline struct view view_of(const void *p, size_t len) { return (struct view){ p, len }; }
 /* Of a NUL-terminated string; NULL gives the empty view. */
 static inline struct view view_str(const char *s) { return (struct view){ (const uint8_t *)s, s ? strlen(s) : 0 }; }
-static inline bool view_eq(struct view a, struct view b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
-}
+static inline bool view_eq(struct view a, struct view b) { return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0); }
 static inline bool view_eq_str(struct view a, const char *s) { return view_eq(a, view_str(s)); }
 static inline bool view_has_prefix(struct view a, const char *s)
 {

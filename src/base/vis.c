@@ -10,12 +10,13 @@ static size_t utf8_len(const uint8_t *p, size_t left)
     if (n == 0 || n > left) return 0;
     for (size_t i = 1; i < n; i++)
         if ((p[i] & 0xc0) != 0x80) return 0;
-    if (p[0] == 0xc2 && p[1] < 0xa0) return 0;                     /* C1 controls */
-    if (p[0] == 0xe0 && p[1] < 0xa0) return 0;                     /* overlong */
-    if (p[0] == 0xed && p[1] >= 0xa0) return 0;                    /* surrogates */
-    if (p[0] == 0xf0 && p[1] < 0x90) return 0;                     /* overlong */
-    if (p[0] == 0xf4 && p[1] >= 0x90) return 0;                    /* over U+10FFFF */
-    if (p[0] == 0xe2 && p[1] == 0x80 && ((p[2] >= 0x8b && p[2] <= 0x8f) || (p[2] >= 0xa8 && p[2] <= 0xae))) return 0; /* bidi, line separators */
+    if (p[0] == 0xc2 && p[1] < 0xa0) return 0;  /* C1 controls */
+    if (p[0] == 0xe0 && p[1] < 0xa0) return 0;  /* overlong */
+    if (p[0] == 0xed && p[1] >= 0xa0) return 0; /* surrogates */
+    if (p[0] == 0xf0 && p[1] < 0x90) return 0;  /* overlong */
+    if (p[0] == 0xf4 && p[1] >= 0x90) return 0; /* over U+10FFFF */
+    if (p[0] == 0xe2 && p[1] == 0x80 && ((p[2] >= 0x8b && p[2] <= 0x8f) || (p[2] >= 0xa8 && p[2] <= 0xae)))
+        return 0;                                                               /* bidi, line separators */
     if (p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9) return 0; /* bidi isolates */
     return n;
 }

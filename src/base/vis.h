@@ -3,8 +3,8 @@
 
 #include "base/buf.h"
 
-/* One line: every control character (newline too) and every byte over 126 that is not part of valid UTF-8 is escaped; C1 controls count as
- * control characters. Cut so that it fits, always NUL-terminated. cap > 0. */
+/* One line: every control character (newline too) and every byte over 126 that is not part of valid UTF-8 is escaped; C1 controls
+ * count as control characters. Cut so that it fits, always NUL-terminated. cap > 0. */
 void vis_line(struct view text, char *ret_line, size_t cap);
 /* Several lines for a terminal (banners, prompts): newline and tab pass, \r before \n is dropped. Appends. */
 int vis_text(struct view text, struct buf *out) MUST_USE;

@@ -5,9 +5,9 @@
 #include "base/buf.h"
 
 struct wr {
-    struct buf *buf; /* NULL: fixed area */
+    struct buf *buf;  /* NULL: fixed area */
     uint8_t *p, *end; /* fixed area only */
-    size_t len;      /* bytes put so far */
+    size_t len;       /* bytes put so far */
     int err;
 };
 

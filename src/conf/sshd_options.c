@@ -184,9 +184,12 @@ static bool method_is_enabled(const struct sshd_options *o, struct view method)
         const char *name;
         bool enabled;
     } rows[] = {
-        { "publickey", o->pubkey_authentication },       { "password", o->password_authentication },
-        { "keyboard-interactive", o->kbd_interactive_authentication }, { "hostbased", o->hostbased_authentication },
-        { "gssapi-with-mic", o->gssapi_authentication }, { "none", true },
+        { "publickey", o->pubkey_authentication },
+        { "password", o->password_authentication },
+        { "keyboard-interactive", o->kbd_interactive_authentication },
+        { "hostbased", o->hostbased_authentication },
+        { "gssapi-with-mic", o->gssapi_authentication },
+        { "none", true },
         { "any", true },
     };
     const uint8_t *colon = method.len ? memchr(method.p, ':', method.len) : NULL;

@@ -34,14 +34,17 @@ struct kex_group {
     struct view p, g;
     unsigned strength_bits;
 };
-enum { DH_MIN_BITS = 2048, DH_MAX_BITS = 8192 };
+enum {
+    DH_MIN_BITS = 2048,
+    DH_MAX_BITS = 8192
+};
 
 /* Client: makes the ephemeral key and its public value (appended). group may be NULL for methods that have theirs. */
 int kex_agreement_start(const struct kex_method *m, const struct kex_group *group, const struct random *rnd,
                         struct kex_agreement **ret, struct buf *ret_public) MUST_USE;
 /* Client: the shared secret K from the server's public value, encoded as it enters the exchange hash and the key derivation
- * (mpint with its length, or for hybrids string with its length). ERR_KEX_VALUE for any value that must be refused: 0, 1, p-1, p and
- * above, a point not on the curve, the all-zero X25519 result, a wrong length. */
+ * (mpint with its length, or for hybrids string with its length). ERR_KEX_VALUE for any value that must be refused: 0, 1, p-1, p
+ * and above, a point not on the curve, the all-zero X25519 result, a wrong length. */
 int kex_agreement_finish(struct kex_agreement *a, struct view server_public, struct secret *ret_shared) MUST_USE;
 /* Server: both at once, from the client's public value. */
 int kex_respond(const struct kex_method *m, const struct kex_group *group, const struct random *rnd, struct view client_public,

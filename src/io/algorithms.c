@@ -1,4 +1,5 @@
-/* Names from the tables of crypto/ and key/. AES-GCM comes first in the cipher table; where the CPU has no AES instructions, ChaCha20-Poly1305 is put before it. */
+/* Names from the tables of crypto/ and key/. AES-GCM comes first in the cipher table; where the CPU has no AES instructions,
+ * ChaCha20-Poly1305 is put before it. */
 #include "io/algorithms.h"
 
 #include "crypto/cipher.h"
@@ -8,7 +9,9 @@
 
 #include <stdlib.h>
 
-enum { NAMES_BYTES_MAX = 8192 };
+enum {
+    NAMES_BYTES_MAX = 8192
+};
 
 struct names {
     struct buf all, defaults;
@@ -63,7 +66,7 @@ static int ca_names(struct names *n, UNUSED enum algorithms_side side)
 }
 
 static int (*const name_lists[CONF_ALGS_MAX])(struct names *, enum algorithms_side) = {
-    [CONF_ALGS_KEX] = kex_names, [CONF_ALGS_CIPHERS] = cipher_names, [CONF_ALGS_MACS] = mac_names,
+    [CONF_ALGS_KEX] = kex_names,  [CONF_ALGS_CIPHERS] = cipher_names, [CONF_ALGS_MACS] = mac_names,
     [CONF_ALGS_KEYS] = key_names, [CONF_ALGS_CA_SIGS] = ca_names,
 };
 

@@ -1,4 +1,5 @@
-/* What conf/ may not look up by itself: the names of the algorithms in this build, in order of preference, and those offered by default. */
+/* What conf/ may not look up by itself: the names of the algorithms in this build, in order of preference, and those offered by
+ * default. */
 #pragma once
 
 #include "conf/conf.h"
@@ -7,7 +8,10 @@ struct algorithms {
     struct conf_algorithms conf; /* points into own */
     char *own[2 * CONF_ALGS_MAX];
 };
-enum algorithms_side { ALGORITHMS_CLIENT, ALGORITHMS_SERVER };
+enum algorithms_side {
+    ALGORITHMS_CLIENT,
+    ALGORITHMS_SERVER
+};
 int algorithms_init(struct algorithms *a, enum algorithms_side side) MUST_USE;
 void algorithms_done(struct algorithms *a);
 

@@ -1,5 +1,5 @@
-/* A channel joined to descriptors. Input is read only while the channel has room, so that what cannot be sent stays in the kernel; output that
- * a full pipe does not take waits here, bounded by the window we gave. */
+/* A channel joined to descriptors. Input is read only while the channel has room, so that what cannot be sent stays in the kernel;
+ * output that a full pipe does not take waits here, bounded by the window we gave. */
 #include "io/chan_io.h"
 
 #include "os/fd.h"
@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { TURN_BUDGET_BYTES = 1 << 20 };
+enum {
+    TURN_BUDGET_BYTES = 1 << 20
+};
 
 /* One direction from a descriptor to the peer. */
 struct input {
@@ -84,7 +86,8 @@ static int read_some(struct input *in, uint8_t *area, size_t room, size_t *ret_n
     return fd_read(in->fd, area, room, ret_n);
 }
 
-/* Reads straight into the connection's output until there is no more, no room, or this turn has had its share. Gives whether fd ended. */
+/* Reads straight into the connection's output until there is no more, no room, or this turn has had its share. Gives whether fd
+ * ended. */
 static bool pump_input(struct input *in)
 {
     struct chan_io *c = in->c;
@@ -293,14 +296,16 @@ static int watch_input(struct chan_io *c, struct input *in, int fd, uint32_t ext
 
 static int watch_output(struct chan_io *c, struct output *out, int fd, bool is_socket)
 {
-    *out = (struct output){ .c = c, .fd = fd, .is_socket = is_socket, .waiting = BUF_INIT(LIMIT_WINDOW_MAX_BYTES + LIMIT_PACKET_BYTES) };
+    *out = (struct output){
+        .c = c, .fd = fd, .is_socket = is_socket, .waiting = BUF_INIT(LIMIT_WINDOW_MAX_BYTES + LIMIT_PACKET_BYTES)
+    };
     if (fd < 0) return 0;
     TRY(set_nonblock(fd));
     return loop_fd_new(c->loop, fd, 0, on_output, out, &out->watch);
 }
 
-int chan_io_new(struct loop *loop, struct conn *conn, channel_id ch, const struct chan_io_fds *take_fds, const struct chan_io_owner *owner,
-                struct chan_io **ret)
+int chan_io_new(struct loop *loop, struct conn *conn, channel_id ch, const struct chan_io_fds *take_fds,
+                const struct chan_io_owner *owner, struct chan_io **ret)
 {
     struct chan_io_fds own = *take_fds, *f = &own;
     int err = 0, e;
@@ -314,7 +319,9 @@ int chan_io_new(struct loop *loop, struct conn *conn, channel_id ch, const struc
         fd_close(f->out_ext);
         return ERR_NOMEM;
     }
-    *c = (struct chan_io){ .loop = loop, .conn = conn, .ch = ch, .owner = *owner, .typed = BUF_INIT(CHAN_IO_TYPED_BYTES), .typed_is_input = f->in < 0 };
+    *c = (struct chan_io){
+        .loop = loop, .conn = conn, .ch = ch, .owner = *owner, .typed = BUF_INIT(CHAN_IO_TYPED_BYTES), .typed_is_input = f->in < 0
+    };
     if ((e = watch_input(c, &c->in, f->in, 0)) < 0) err = e;
     if ((e = watch_input(c, &c->in_ext, f->in_ext, EXTENDED_DATA_STDERR)) < 0) err = e;
     if ((e = watch_output(c, &c->out, f->out, f->out_is_socket)) < 0) err = e;

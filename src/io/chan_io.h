@@ -1,5 +1,5 @@
-/* Joins a channel to local file descriptors. Local bytes are read straight into the connection's output, the peer's go straight from the packet to
- * write(2); only what a full pipe does not take is copied, bounded by the channel's window. */
+/* Joins a channel to local file descriptors. Local bytes are read straight into the connection's output, the peer's go straight
+ * from the packet to write(2); only what a full pipe does not take is copied, bounded by the channel's window. */
 #pragma once
 
 #include "os/loop.h"
@@ -9,36 +9,40 @@ struct chan_io;
 
 /* Each fd -1 when there is none. They become the chan_io's. in and out may be the same socket or pty. */
 struct chan_io_fds {
-    int in;      /* read here, sent as data */
-    int in_ext;  /* read here, sent as extended data (stderr of a server's command) */
-    int out;     /* the peer's data is written here */
-    int out_ext; /* the peer's extended data 1 is written here */
+    int in;             /* read here, sent as data */
+    int in_ext;         /* read here, sent as extended data (stderr of a server's command) */
+    int out;            /* the peer's data is written here */
+    int out_ext;        /* the peer's extended data 1 is written here */
     bool out_is_socket; /* at the peer's EOF shutdown(2) instead of close */
 };
 
 struct chan_io_owner {
     /* in (and in_ext) came to their end and EOF was sent to the peer. */
     void (*input_ended)(void *arg);
-    /* What the peer sent before its EOF has been written and out is closed; or nobody reads out any more (err != 0: EPIPE, ENOSPC ...). */
+    /* What the peer sent before its EOF has been written and out is closed; or nobody reads out any more (err != 0: EPIPE, ENOSPC
+     * ...). */
     void (*output_ended)(void *arg, int err);
     /* Bytes passed in some direction (true: from the peer); for keystroke timing, timeouts. NULL: not told. */
     void (*moved)(void *arg, bool from_peer, size_t n);
     void *arg;
 };
 
-int chan_io_new(struct loop *loop, struct conn *conn, channel_id ch, const struct chan_io_fds *take_fds, const struct chan_io_owner *owner,
-                struct chan_io **ret) MUST_USE;
+int chan_io_new(struct loop *loop, struct conn *conn, channel_id ch, const struct chan_io_fds *take_fds,
+                const struct chan_io_owner *owner, struct chan_io **ret) MUST_USE;
 /* Closes the descriptors; leaves the channel alone. */
 void chan_io_free(struct chan_io *c);
 DEFINE_FREEP(struct chan_io, chan_io_free)
 
 /* ---- from the owner of the connection (conn_io does it) ---- */
 int chan_io_data(struct chan_io *c, uint32_t ext_type, struct view data) MUST_USE; /* CONN_DATA */
-void chan_io_eof(struct chan_io *c);                                              /* CONN_EOF */
-void chan_io_room(struct chan_io *c);                                             /* CONN_WINDOW, or the link has drained */
+void chan_io_eof(struct chan_io *c);                                               /* CONN_EOF */
+void chan_io_room(struct chan_io *c);                                              /* CONN_WINDOW, or the link has drained */
 
-/* Bytes for the peer that do not come from a descriptor (typed text after escapes): queued, bounded by CHAN_IO_TYPED_BYTES (ERR_LIMIT). */
-enum { CHAN_IO_TYPED_BYTES = 1 << 20 };
+/* Bytes for the peer that do not come from a descriptor (typed text after escapes): queued, bounded by CHAN_IO_TYPED_BYTES
+ * (ERR_LIMIT). */
+enum {
+    CHAN_IO_TYPED_BYTES = 1 << 20
+};
 int chan_io_type(struct chan_io *c, struct view bytes) MUST_USE;
 /* No more of them: EOF goes out behind what is queued. For a chan_io whose in is -1. */
 void chan_io_type_eof(struct chan_io *c);

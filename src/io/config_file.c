@@ -70,7 +70,12 @@ int config_file_load(const struct config_file *f, struct conf_diag *diag, struct
         return err;
     }
     struct conf_reader reader = { include, (void *)(uintptr_t)f };
-    struct conf_parse_args args = { .program = f->program, .file_name = f->path, .reader = &reader, .algs = f->algs,
-                                    .ignore_unknown = f->ignore_unknown, .is_user_file = f->is_user_file, .diag = diag };
+    struct conf_parse_args args = { .program = f->program,
+                                    .file_name = f->path,
+                                    .reader = &reader,
+                                    .algs = f->algs,
+                                    .ignore_unknown = f->ignore_unknown,
+                                    .is_user_file = f->is_user_file,
+                                    .diag = diag };
     return conf_parse(&args, buf_view(&bytes), ret);
 }

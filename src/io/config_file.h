@@ -10,7 +10,7 @@ struct config_file {
     const char *home;           /* for ~/ in Includes; NULL: not expanded */
     const char *ignore_unknown; /* as conf_parse_args */
     bool is_user_file;
-    bool owner_is_checked;      /* ssh's user file: owned by root or uid, writable by nobody else */
+    bool owner_is_checked; /* ssh's user file: owned by root or uid, writable by nobody else */
     unsigned uid;
     const struct conf_algorithms *algs;
 };

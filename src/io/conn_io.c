@@ -10,7 +10,8 @@ struct conn_io {
     struct conn_io_owner owner;
 };
 
-int conn_io_new(struct loop *loop, struct wire_io *wire, struct conn *take_conn, const struct conn_io_owner *owner, struct conn_io **ret)
+int conn_io_new(struct loop *loop, struct wire_io *wire, struct conn *take_conn, const struct conn_io_owner *owner,
+                struct conn_io **ret)
 {
     struct conn_io *c = calloc(1, sizeof *c);
     if (!c) {
@@ -26,7 +27,8 @@ int conn_io_new(struct loop *loop, struct wire_io *wire, struct conn *take_conn,
 void conn_io_free(struct conn_io *c)
 {
     if (!c) return;
-    for (channel_id ch = conn_channel_next(c->conn, 0); ch != CHANNEL_NONE; ch = conn_channel_next(c->conn, ch + 1)) conn_io_detach(c, ch);
+    for (channel_id ch = conn_channel_next(c->conn, 0); ch != CHANNEL_NONE; ch = conn_channel_next(c->conn, ch + 1))
+        conn_io_detach(c, ch);
     conn_free(c->conn);
     free(c);
 }
@@ -62,7 +64,8 @@ void conn_io_drained(struct conn_io *c)
     }
 }
 
-int conn_io_join(struct conn_io *c, channel_id ch, const struct chan_io_fds *take_fds, const struct chan_io_owner *owner, struct chan_io **ret)
+int conn_io_join(struct conn_io *c, channel_id ch, const struct chan_io_fds *take_fds, const struct chan_io_owner *owner,
+                 struct chan_io **ret)
 {
     struct chan_io *io;
     TRY(chan_io_new(c->loop, c->conn, ch, take_fds, owner, &io));

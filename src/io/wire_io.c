@@ -1,5 +1,5 @@
-/* A transport over descriptors. Output is written at the end of the turn, so that all packets of a turn leave together; a turn reads at most
- * READ_BUDGET_BYTES, so that one fast peer does not starve what else the loop watches. */
+/* A transport over descriptors. Output is written at the end of the turn, so that all packets of a turn leave together; a turn
+ * reads at most READ_BUDGET_BYTES, so that one fast peer does not starve what else the loop watches. */
 #include "io/wire_io.h"
 
 #include "os/fd.h"
@@ -8,7 +8,9 @@
 
 #include <stdlib.h>
 
-enum { READ_BUDGET_BYTES = 1 << 20 };
+enum {
+    READ_BUDGET_BYTES = 1 << 20
+};
 
 struct wire_io {
     struct loop *loop;
@@ -161,8 +163,8 @@ static void on_timer(void *arg)
     }
 }
 
-int wire_io_new(struct loop *loop, int take_in_fd, int take_out_fd, struct transport *take_transport, const struct wire_io_owner *owner,
-                struct wire_io **ret)
+int wire_io_new(struct loop *loop, int take_in_fd, int take_out_fd, struct transport *take_transport,
+                const struct wire_io_owner *owner, struct wire_io **ret)
 {
     CLEANUP(wire_io_freep) struct wire_io *w = calloc(1, sizeof *w);
     if (!w) {
@@ -171,7 +173,9 @@ int wire_io_new(struct loop *loop, int take_in_fd, int take_out_fd, struct trans
         transport_free(take_transport);
         return ERR_NOMEM;
     }
-    *w = (struct wire_io){ .loop = loop, .in_fd = take_in_fd, .out_fd = take_out_fd, .transport = take_transport, .owner = *owner, .dirty = true };
+    *w = (struct wire_io){
+        .loop = loop, .in_fd = take_in_fd, .out_fd = take_out_fd, .transport = take_transport, .owner = *owner, .dirty = true
+    };
     TRY(fd_nonblock(w->in_fd, true));
     TRY(fd_nonblock(w->out_fd, true));
     TRY(loop_fd_new(loop, w->in_fd, LOOP_READ, on_fd, w, &w->in_watch));

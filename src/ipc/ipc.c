@@ -7,25 +7,20 @@
 #include <errno.h>
 
 #include "wire/codec_fields_get.h"
-#define IPC(name, number, from, to, states, max_bytes, n_fds, fields)            \
-    int ipc_##name##_get(struct view fields_bytes, struct ipc_##name *ret)       \
-    {                                                                            \
-        struct rd r = rd_of(fields_bytes);                                       \
-        struct ipc_##name m = {};                                                \
-        fields                                                                   \
-        TRY(rd_end(&r));                                                         \
-        *ret = m;                                                                \
-        return 0;                                                                \
+#define IPC(name, number, from, to, states, max_bytes, n_fds, fields)      \
+    int ipc_##name##_get(struct view fields_bytes, struct ipc_##name *ret) \
+    {                                                                      \
+        struct rd r = rd_of(fields_bytes);                                 \
+        struct ipc_##name m = {};                                          \
+        fields TRY(rd_end(&r));                                            \
+        *ret = m;                                                          \
+        return 0;                                                          \
     }
 #include "ipc/messages.def"
 #undef IPC
 #include "wire/codec_fields_put.h"
-#define IPC(name, number, from, to, states, max_bytes, n_fds, fields)            \
-    int ipc_##name##_put(struct wr *w, const struct ipc_##name *m)               \
-    {                                                                            \
-        fields                                                                   \
-        return wr_end(w);                                                        \
-    }
+#define IPC(name, number, from, to, states, max_bytes, n_fds, fields) \
+    int ipc_##name##_put(struct wr *w, const struct ipc_##name *m) { fields return wr_end(w); }
 #include "ipc/messages.def"
 #undef IPC
 #include "wire/codec_fields_undef.h"
@@ -35,13 +30,18 @@ static const struct row {
     uint8_t from, to, states, n_fds;
     uint32_t max_bytes;
 } rows[256] = {
-#define IPC(name, number, from, to, states, max_bytes, n_fds, fields) [number] = { #name, IPC_##from, IPC_##to, (states), (n_fds), (max_bytes) },
+#define IPC(name, number, from, to, states, max_bytes, n_fds, fields) \
+    [number] = { #name, IPC_##from, IPC_##to, (states), (n_fds), (max_bytes) },
 #include "ipc/messages.def"
 #undef IPC
 };
 
 /* length of number and fields (u32), number (u8) */
-enum { HEADER_BYTES = 5, IN_MAX_BYTES = 33 << 20, FILL_BYTES = 16384 };
+enum {
+    HEADER_BYTES = 5,
+    IN_MAX_BYTES = 33 << 20,
+    FILL_BYTES = 16384
+};
 
 int ipc_init(struct ipc *c, int take_fd, enum ipc_role us, enum ipc_role them)
 {
@@ -63,7 +63,8 @@ const char *ipc_name(uint8_t number) { return rows[number].name ? rows[number].n
 int ipc_send_fields(struct ipc *c, uint8_t number, struct view fields, const int *fds, size_t n_fds)
 {
     const struct row *row = &rows[number];
-    if (!row->name || row->from != c->us || row->to != c->them || row->n_fds != n_fds || fields.len > row->max_bytes) return ERR_BUG;
+    if (!row->name || row->from != c->us || row->to != c->them || row->n_fds != n_fds || fields.len > row->max_bytes)
+        return ERR_BUG;
     uint8_t header[HEADER_BYTES];
     struct wr w = wr_area(header, sizeof header);
     wr_u32(&w, (uint32_t)fields.len + 1);

@@ -41,8 +41,9 @@ int fd_write_all(int fd, struct view bytes) MUST_USE;
  * ERR_CANCELLED when a signal handler ran. For code before and beside the loop: prompts, PAM conversations. */
 int fd_wait(int fd, bool write, ms timeout_ms) MUST_USE;
 
-int fd_pipe(int ret_fds[2]) MUST_USE;               /* [0] is read, [1] is written */
-/* Makes a pipe hold FD_PIPE_BYTES, where it holds less and the user's share of pipe memory allows: fewer turns for the same bytes. Other fds: nothing. */
+int fd_pipe(int ret_fds[2]) MUST_USE; /* [0] is read, [1] is written */
+/* Makes a pipe hold FD_PIPE_BYTES, where it holds less and the user's share of pipe memory allows: fewer turns for the same bytes.
+ * Other fds: nothing. */
 enum {
     FD_PIPE_BYTES = 256 * 1024
 };

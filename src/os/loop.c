@@ -338,7 +338,8 @@ int loop_signal(struct loop *l, int signal, loop_signal_fn *fn, void *arg)
     return 0;
 }
 
-/* The epoll set is shared with the parent and outlives it. But a signalfd in it wakes it for signals of the process that put it there. */
+/* The epoll set is shared with the parent and outlives it. But a signalfd in it wakes it for signals of the process that put it
+ * there. */
 int loop_forked(struct loop *l)
 {
     if (!l->signal_watch) return 0;

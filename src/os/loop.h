@@ -23,7 +23,11 @@ void loop_stop(struct loop *l, int value);
 /* The clock as it was read at the start of this turn. */
 ms loop_now(const struct loop *l);
 
-enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 /* reported always */ };
+enum {
+    LOOP_READ = 1,
+    LOOP_WRITE = 2,
+    LOOP_HANGUP = 4 /* reported always */
+};
 typedef void loop_fd_fn(void *arg, int fd, unsigned events);
 /* Watches fd, which the caller keeps open until loop_fd_free. events 0: nothing but hangups for now. */
 int loop_fd_new(struct loop *l, int fd, unsigned events, loop_fd_fn *fn, void *arg, struct loop_fd **ret) MUST_USE;
@@ -36,10 +40,12 @@ int loop_timer_new(struct loop *l, loop_timer_fn *fn, void *arg, struct loop_tim
 void loop_timer_set(struct loop_timer *t, ms at); /* on loop_now's clock; MS_NEVER: off. Fires once, is then off. */
 void loop_timer_free(struct loop_timer *t);
 
-/* Signals arrive as calls (signalfd; the signal is blocked). One function per signal; fn NULL: back to the default action, unblocked. */
+/* Signals arrive as calls (signalfd; the signal is blocked). One function per signal; fn NULL: back to the default action,
+ * unblocked. */
 typedef void loop_signal_fn(void *arg, int signal);
 int loop_signal(struct loop *l, int signal, loop_signal_fn *fn, void *arg) MUST_USE;
-/* In the child of a fork whose parent ends without another turn: watches go on there as they are, signals must be listened for anew. */
+/* In the child of a fork whose parent ends without another turn: watches go on there as they are, signals must be listened for
+ * anew. */
 int loop_forked(struct loop *l) MUST_USE;
 /* A child's end (by pidfd). status as waitpid's. Called once, then forgotten. */
 typedef void loop_child_fn(void *arg, pid_t pid, int status);

@@ -212,6 +212,9 @@ void spawn_reset_signals(bool ignore_pipe)
 {
     struct sigaction by_default = { .sa_handler = SIG_DFL }, ignore = { .sa_handler = SIG_IGN };
     for (int i = 1; i < _NSIG; i++) (void)sigaction(i, &by_default, NULL);
+    /* The two that the C library keeps for its threads cannot be set through it, but may have been inherited ignored. */
+    static const unsigned long kernel_default[4];
+    for (int i = 32; i <= 33; i++) (void)syscall(SYS_rt_sigaction, i, kernel_default, NULL, _NSIG / 8);
     if (ignore_pipe) (void)sigaction(SIGPIPE, &ignore, NULL);
     sigset_t none;
     sigemptyset(&none);

@@ -58,15 +58,15 @@ void spawn_status_text(int status, char *ret_text, size_t cap);
 const char *spawn_signal_name(int signal);
 int spawn_signal_number(const char *name); /* of such a name; 0: unknown */
 
-/* Forks to go on in the background: the child, in a session of its own, gets 0; the parent gets SPAWN_PARENT and should _exit at once, as
- * descriptors and what is queued are the child's now. A loop must be told (loop_forked). ERR_SYS: there is no child. */
+/* Forks to go on in the background: the child, in a session of its own, gets 0; the parent gets SPAWN_PARENT and should _exit at
+ * once, as descriptors and what is queued are the child's now. A loop must be told (loop_forked). ERR_SYS: there is no child. */
 enum {
     SPAWN_PARENT = 1
 };
 int spawn_background(void) MUST_USE;
 
-/* For a process that only waits to be copied (prog/sshd/zygote.h): the child gets 0, with all signals as spawn_reset_signals(true) leaves them. The parent
- * gets SPAWN_PARENT; it need not wait for the child, the kernel forgets it. */
+/* For a process that only waits to be copied (prog/sshd/zygote.h): the child gets 0, with all signals as spawn_reset_signals(true)
+ * leaves them. The parent gets SPAWN_PARENT; it need not wait for the child, the kernel forgets it. */
 int spawn_copy(void) MUST_USE;
 
 /* Of this process: no ptrace by the user, no core dumps. For whoever holds secrets. */

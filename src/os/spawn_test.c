@@ -103,7 +103,8 @@ static void test_signals_are_reset(UNUSED void **state)
     sigprocmask(SIG_BLOCK, &usr1, NULL);
     signal(SIGPIPE, SIG_IGN);
     /* exec: a shell that waits for a child blocks signals of its own. */
-    int status = shell((struct spawn){ 0 }, "exec awk '/^Sig(Blk|Ign)/ { gsub(/[\\t0]/, \"\"); printf \"%s\", $0 }' /proc/self/status", out);
+    int status =
+        shell((struct spawn){ 0 }, "exec awk '/^Sig(Blk|Ign)/ { gsub(/[\\t0]/, \"\"); printf \"%s\", $0 }' /proc/self/status", out);
     assert_int_equal(status, 0);
     assert_string_equal(out, "SigBlk:SigIgn:");
     sigset_t now;

@@ -8,5 +8,7 @@
 #define F_CSTRING(x) wr_string(w, m->x);
 #define F_NAMES(x) wr_string(w, m->x);
 #define F_MPINT(x) wr_mpint(w, m->x);
-#define F_BYTES(x, n) if (m->x.len != (n)) wr_fail(w, ERR_BUG); wr_bytes(w, m->x);
+#define F_BYTES(x, n)                         \
+    if (m->x.len != (n)) wr_fail(w, ERR_BUG); \
+    wr_bytes(w, m->x);
 #define F_REST(x) wr_bytes(w, m->x);

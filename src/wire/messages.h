@@ -48,7 +48,9 @@ enum open_failure {
     OPEN_RESOURCE_SHORTAGE = 4,
 };
 
-enum { EXTENDED_DATA_STDERR = 1 };
+enum {
+    EXTENDED_DATA_STDERR = 1
+};
 
 /* "SSH2_MSG_KEXINIT"-like name for logs; where methods share a number, the most common one. "unknown" for others. */
 const char *msg_name(uint8_t number);

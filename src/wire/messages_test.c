@@ -27,23 +27,23 @@ static struct view fill_bytes(size_t n, char first)
 
 /* ---- one struct filled, put, got and compared, for each row ---- */
 
-#define CHECK_CUTS(get, struct_type, encoded, min_len)                                      \
-    do {                                                                                    \
-        for (size_t n_ = 0; n_ < (encoded).len; n_++) {                                     \
-            struct struct_type got_, before_;                                               \
-            memset(&got_, 0x5a, sizeof got_);                                               \
-            memset(&before_, 0x5a, sizeof before_);                                         \
-            uint8_t *exact_ = malloc(n_ + 1); /* so that ASan sees a byte too far */        \
-            memcpy(exact_, (encoded).p, n_);                                                \
-            int r_ = get(view_of(exact_, n_), &got_);                                       \
-            free(exact_);                                                                   \
-            if (n_ < (min_len)) {                                                           \
-                assert_int_equal(r_, ERR_TRUNCATED);                                        \
-                assert_memory_equal(&got_, &before_, sizeof got_); /* untouched */          \
-            } else {                                                                        \
-                assert_int_equal(r_, 0);                                                    \
-            }                                                                               \
-        }                                                                                   \
+#define CHECK_CUTS(get, struct_type, encoded, min_len)                               \
+    do {                                                                             \
+        for (size_t n_ = 0; n_ < (encoded).len; n_++) {                              \
+            struct struct_type got_, before_;                                        \
+            memset(&got_, 0x5a, sizeof got_);                                        \
+            memset(&before_, 0x5a, sizeof before_);                                  \
+            uint8_t *exact_ = malloc(n_ + 1); /* so that ASan sees a byte too far */ \
+            memcpy(exact_, (encoded).p, n_);                                         \
+            int r_ = get(view_of(exact_, n_), &got_);                                \
+            free(exact_);                                                            \
+            if (n_ < (min_len)) {                                                    \
+                assert_int_equal(r_, ERR_TRUNCATED);                                 \
+                assert_memory_equal(&got_, &before_, sizeof got_); /* untouched */   \
+            } else {                                                                 \
+                assert_int_equal(r_, 0);                                             \
+            }                                                                        \
+        }                                                                            \
     } while (0)
 
 static bool has_rest;
@@ -63,15 +63,13 @@ static bool has_rest;
     static void fill_msg_##name(struct msg_##name *to) \
     {                                                  \
         struct msg_##name m = {};                      \
-        fields                                         \
-        *to = m;                                       \
+        fields *to = m;                                \
     }
 #define BODY(name, fields)                               \
     static void fill_body_##name(struct body_##name *to) \
     {                                                    \
         struct body_##name m = {};                       \
-        fields                                           \
-        *to = m;                                         \
+        fields *to = m;                                  \
     }
 #include "wire/messages.def"
 #undef MESSAGE
@@ -88,38 +86,38 @@ static bool has_rest;
 #define F_MPINT(x) assert_true(view_eq(a->x, b->x));
 #define F_BYTES(x, n) assert_true(view_eq(a->x, b->x));
 #define F_REST(x) assert_true(view_eq(a->x, b->x));
-#define MESSAGE(name, number, fields)                                                                             \
+#define MESSAGE(name, number, fields) \
     static void same_msg_##name(UNUSED const struct msg_##name *a, UNUSED const struct msg_##name *b) { fields }
-#define BODY(name, fields)                                                                                          \
+#define BODY(name, fields) \
     static void same_body_##name(UNUSED const struct body_##name *a, UNUSED const struct body_##name *b) { fields }
 #include "wire/messages.def"
 #undef MESSAGE
 #undef BODY
 
 /* Minimal length that is still a whole message: with a rest at the end, all but the rest. */
-#define TEST_ROW(kind, name)                                                           \
-    static void test_##kind##_##name(UNUSED void **state)                              \
-    {                                                                                  \
-        uint8_t area[4096];                                                            \
-        struct kind##_##name m, got;                                                   \
-        for (int round = 0; round < 4; round++) {                                      \
-            seed = (uint8_t)(round * 37);                                              \
-            pool_used = 0;                                                             \
-            has_rest = false;                                                          \
-            fill_##kind##_##name(&m);                                                  \
-            struct wr w = wr_area(area, sizeof area);                                  \
-            assert_int_equal(kind##_##name##_put(&w, &m), 0);                          \
-            assert_int_equal(kind##_##name##_get(view_of(area, w.len), &got), 0);      \
-            same_##kind##_##name(&m, &got);                                            \
-            struct view encoded = view_of(area, w.len);                                \
+#define TEST_ROW(kind, name)                                                                     \
+    static void test_##kind##_##name(UNUSED void **state)                                        \
+    {                                                                                            \
+        uint8_t area[4096];                                                                      \
+        struct kind##_##name m, got;                                                             \
+        for (int round = 0; round < 4; round++) {                                                \
+            seed = (uint8_t)(round * 37);                                                        \
+            pool_used = 0;                                                                       \
+            has_rest = false;                                                                    \
+            fill_##kind##_##name(&m);                                                            \
+            struct wr w = wr_area(area, sizeof area);                                            \
+            assert_int_equal(kind##_##name##_put(&w, &m), 0);                                    \
+            assert_int_equal(kind##_##name##_get(view_of(area, w.len), &got), 0);                \
+            same_##kind##_##name(&m, &got);                                                      \
+            struct view encoded = view_of(area, w.len);                                          \
             CHECK_CUTS(kind##_##name##_get, kind##_##name, encoded, w.len - (has_rest ? 3 : 0)); \
-            area[w.len] = 0;                                                           \
-            int r = kind##_##name##_get(view_of(area, w.len + 1), &got);               \
-            assert_int_equal(r, has_rest ? 0 : ERR_TRAILING);                          \
-            struct wr small = wr_area(area, w.len ? w.len - 1 : 0);                    \
-            r = kind##_##name##_put(&small, &m);                                       \
-            assert_int_equal(r, w.len ? ERR_LIMIT : 0);                                \
-        }                                                                              \
+            area[w.len] = 0;                                                                     \
+            int r = kind##_##name##_get(view_of(area, w.len + 1), &got);                         \
+            assert_int_equal(r, has_rest ? 0 : ERR_TRAILING);                                    \
+            struct wr small = wr_area(area, w.len ? w.len - 1 : 0);                              \
+            r = kind##_##name##_put(&small, &m);                                                 \
+            assert_int_equal(r, w.len ? ERR_LIMIT : 0);                                          \
+        }                                                                                        \
     }
 #include "wire/codec_fields_undef.h"
 #define MESSAGE(name, number, fields) TEST_ROW(msg, name)
@@ -132,19 +130,19 @@ static bool has_rest;
 
 static void test_numbers(UNUSED void **state)
 {
-#define MESSAGE(name, number, fields)                                                              \
-    {                                                                                              \
-        uint8_t area[4096];                                                                        \
-        struct msg_##name m, got;                                                                  \
-        struct wr w = wr_area(area, sizeof area);                                                  \
-        pool_used = 0;                                                                             \
-        fill_msg_##name(&m);                                                                       \
-        assert_int_equal(msg_##name##_put(&w, &m), 0);                                             \
-        assert_int_equal(area[0], number);                                                         \
-        assert_int_equal(MSG_##name##_NUMBER, number);                                             \
-        assert_string_not_equal(msg_name(number), "unknown");                                      \
-        area[0] ^= 0x80;                                                                           \
-        assert_int_equal(msg_##name##_get(view_of(area, w.len), &got), ERR_UNEXPECTED_MESSAGE);    \
+#define MESSAGE(name, number, fields)                                                           \
+    {                                                                                           \
+        uint8_t area[4096];                                                                     \
+        struct msg_##name m, got;                                                               \
+        struct wr w = wr_area(area, sizeof area);                                               \
+        pool_used = 0;                                                                          \
+        fill_msg_##name(&m);                                                                    \
+        assert_int_equal(msg_##name##_put(&w, &m), 0);                                          \
+        assert_int_equal(area[0], number);                                                      \
+        assert_int_equal(MSG_##name##_NUMBER, number);                                          \
+        assert_string_not_equal(msg_name(number), "unknown");                                   \
+        area[0] ^= 0x80;                                                                        \
+        assert_int_equal(msg_##name##_get(view_of(area, w.len), &got), ERR_UNEXPECTED_MESSAGE); \
     }
 #define BODY(name, fields)
 #include "wire/messages.def"

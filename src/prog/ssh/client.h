@@ -1,4 +1,5 @@
-/* ssh's own parts, for the files of its folder only. One process has one connection; `struct client` is all there is to know of it. */
+/* ssh's own parts, for the files of its folder only. One process has one connection; `struct client` is all there is to know of it.
+ */
 #pragma once
 
 #include "conf/ssh_options.h"
@@ -10,19 +11,26 @@
 #include "os/user.h"
 #include "proto/auth/auth.h"
 
-enum { EXIT_OWN_ERROR = 255 };
+enum {
+    EXIT_OWN_ERROR = 255
+};
 
 /* ssh(1)'s command line, as far as it is no option of the configuration. */
 struct command_line {
-    enum { MODE_RUN, MODE_DUMP, MODE_VERSION, MODE_QUERY } mode;
-    const char *config_path;  /* -F */
-    const char *log_file;     /* -E */
-    const char *query;        /* -Q */
-    bool log_syslog;          /* -y */
-    bool is_verbose;          /* a -v came */
-    const char *wants;        /* a flag whose feature this version lacks, for the sentence that refuses it; NULL */
-    char *host;               /* as typed */
-    char *command;            /* rest of the line joined; NULL: none */
+    enum {
+        MODE_RUN,
+        MODE_DUMP,
+        MODE_VERSION,
+        MODE_QUERY
+    } mode;
+    const char *config_path; /* -F */
+    const char *log_file;    /* -E */
+    const char *query;       /* -Q */
+    bool log_syslog;         /* -y */
+    bool is_verbose;         /* a -v came */
+    const char *wants;       /* a flag whose feature this version lacks, for the sentence that refuses it; NULL */
+    char *host;              /* as typed */
+    char *command;           /* rest of the line joined; NULL: none */
 };
 
 struct identity;
@@ -36,7 +44,7 @@ struct client {
     struct logsink sink;
     struct loop *loop;
     struct user *me;
-    char *host;               /* the name to connect to: Hostname, or what was typed */
+    char *host; /* the name to connect to: Hostname, or what was typed */
     char *remote_user;
     char *known_name;         /* how known_hosts calls it: alias, name or [name]:port */
     char *known_address;      /* its address likewise, if CheckHostIP; NULL */
@@ -51,13 +59,13 @@ struct client {
     struct session *session;
     struct buf server_sig_algs; /* of EXT_INFO; empty: not said */
     bool server_hostbound;
-    bool host_key_asked;      /* the key of the first exchange was accepted */
-    struct buf host_key;      /* that key */
+    bool host_key_asked; /* the key of the first exchange was accepted */
+    struct buf host_key; /* that key */
     struct loop_timer *handshake_timer, *alive_timer;
     ms last_heard;
     int alive_unanswered;
     char goodbye[512];
-    bool has_service;         /* SERVICE_ACCEPT came: authentication may begin */
+    bool has_service; /* SERVICE_ACCEPT came: authentication may begin */
     bool authenticated, ended;
     int exit_status;
     int killed_by; /* the signal that ended the loop, 0: none; main dies of it */
@@ -104,7 +112,7 @@ struct identity {
     struct key *public;  /* NULL until known: an encrypted PEM file without .pub */
     struct key *private; /* NULL until loaded */
     bool in_agent, is_explicit, is_encrypted;
-    int load_err;        /* why the private half will never be there; said already */
+    int load_err; /* why the private half will never be there; said already */
 };
 int identity_list(struct client *c, struct identity **ret) MUST_USE;
 void identity_free_all(struct identity *list);
@@ -117,7 +125,8 @@ bool identity_is_too_small(const struct client *c, const struct identity *id);
 /* The signature algorithm to use, NULL: the server or the configuration takes none of this key. */
 const char *identity_algorithm(const struct client *c, const struct identity *id);
 /* By agent or file; asks for the passphrase. */
-int identity_sign(struct client *c, struct identity *id, const char *algorithm, struct view data, struct buf *ret_signature) MUST_USE;
+int identity_sign(struct client *c, struct identity *id, const char *algorithm, struct view data, struct buf *ret_signature)
+    MUST_USE;
 
 /* ---- login.c: which method and key next ---- */
 int login_start(struct client *c) MUST_USE;

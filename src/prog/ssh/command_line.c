@@ -1,5 +1,5 @@
-/* ssh's flags, most of which are options of the configuration in short form. Options may stand before and after the host; the first other word after it begins the
- * command. */
+/* ssh's flags, most of which are options of the configuration in short form. Options may stand before and after the host; the first
+ * other word after it begins the command. */
 #include "prog/ssh/client.h"
 
 #include "conf/tokens.h"
@@ -14,8 +14,8 @@
 
 static const char flags[] = "+:1246ab:c:e:fgi:kl:m:no:p:qstvxAB:CD:E:F:GI:J:KL:MNO:P:Q:R:S:TVw:W:XYyZ";
 
-/* Flags that set an option; value NULL: their argument. Most win over what stood before them, on the command line too. A bad argument is said in
- * OpenSSH's words, with a hint behind them; complaint NULL: in the option's own. */
+/* Flags that set an option; value NULL: their argument. Most win over what stood before them, on the command line too. A bad
+ * argument is said in OpenSSH's words, with a hint behind them; complaint NULL: in the option's own. */
 static const struct table_flag {
     char flag;
     bool keeps_first;
@@ -36,13 +36,15 @@ static const struct table_flag {
     { 'I', false, SSH_OPT_pkcs11_provider, NULL, NULL, NULL },
     { 'K', false, SSH_OPT_gssapi_authentication, "yes", NULL, NULL },
     { 'k', false, SSH_OPT_gssapi_delegate_credentials, "no", NULL, NULL },
-    { 'L', true, SSH_OPT_local_forward, NULL, "Bad local forwarding specification", "[address:]port:host:port, or a socket's path on either side" },
+    { 'L', true, SSH_OPT_local_forward, NULL, "Bad local forwarding specification",
+      "[address:]port:host:port, or a socket's path on either side" },
     { 'l', true, SSH_OPT_user, NULL, NULL, NULL },
     { 'm', false, SSH_OPT_macs, NULL, "Unknown mac type", "ssh -Q mac lists what there is" },
     { 'n', false, SSH_OPT_stdin_null, "yes", NULL, NULL },
     { 'P', false, SSH_OPT_tag, NULL, NULL, NULL },
     { 'p', true, SSH_OPT_port, NULL, "Bad port", "1 to 65535 are possible" },
-    { 'R', true, SSH_OPT_remote_forward, NULL, "Bad remote forwarding specification", "[address:]port[:host:port], or a socket's path on either side" },
+    { 'R', true, SSH_OPT_remote_forward, NULL, "Bad remote forwarding specification",
+      "[address:]port[:host:port], or a socket's path on either side" },
     { 'S', false, SSH_OPT_control_path, NULL, NULL, NULL },
     { 'T', false, SSH_OPT_request_tty, "no", NULL, NULL },
     { 'w', false, SSH_OPT_tunnel_device, NULL, "Bad tun device", "local[:remote], each a number or any" },
@@ -53,15 +55,14 @@ static const struct table_flag {
 
 void command_line_usage(void)
 {
-    dprintf(STDERR_FILENO,
-            "usage: ssh [-46AaCfGgKkMNnqsTtVvXxYyZ] [-B bind_interface] [-b bind_address]\n"
-            "           [-c cipher_spec] [-D [bind_address:]port] [-E log_file]\n"
-            "           [-e escape_char] [-F configfile] [-I pkcs11] [-i identity_file]\n"
-            "           [-J destination] [-L address] [-l login_name] [-m mac_spec]\n"
-            "           [-O ctl_cmd] [-o option] [-P tag] [-p port] [-R address]\n"
-            "           [-S ctl_path] [-W host:port] [-w local_tun[:remote_tun]]\n"
-            "           destination [command [argument ...]]\n"
-            "       ssh [-Q query_option]\n");
+    dprintf(STDERR_FILENO, "usage: ssh [-46AaCfGgKkMNnqsTtVvXxYyZ] [-B bind_interface] [-b bind_address]\n"
+                           "           [-c cipher_spec] [-D [bind_address:]port] [-E log_file]\n"
+                           "           [-e escape_char] [-F configfile] [-I pkcs11] [-i identity_file]\n"
+                           "           [-J destination] [-L address] [-l login_name] [-m mac_spec]\n"
+                           "           [-O ctl_cmd] [-o option] [-P tag] [-p port] [-R address]\n"
+                           "           [-S ctl_path] [-W host:port] [-w local_tun[:remote_tun]]\n"
+                           "           destination [command [argument ...]]\n"
+                           "       ssh [-Q query_option]\n");
 }
 
 /* One sentence that ends the program. Before there is a log, so it goes to stderr. */
@@ -131,7 +132,8 @@ static int set_table_flag(struct client *c, int flag)
 
 /* ---- names ---- */
 
-/* Characters that have no business in a host or user name of the command line, since both end up in commands of the configuration (%h, %r). */
+/* Characters that have no business in a host or user name of the command line, since both end up in commands of the configuration
+ * (%h, %r). */
 static bool host_is_safe(const char *name)
 {
     if (name[0] == '-') return false;
@@ -167,7 +169,10 @@ static bool jump_names_are_safe(const char *jumps)
 
 /* ---- flags with a rule of their own ---- */
 
-static bool has_value(const struct client *c, enum ssh_opt opt, int value, int now) { return ssh_options_is_set(&c->options, opt) && now == value; }
+static bool has_value(const struct client *c, enum ssh_opt opt, int value, int now)
+{
+    return ssh_options_is_set(&c->options, opt) && now == value;
+}
 
 static int take_tty(struct client *c)
 {
@@ -186,7 +191,8 @@ static int take_verbose(struct client *c)
     int level = c->options.log_level;
     bool first = !c->cmd.is_verbose;
     c->cmd.is_verbose = true;
-    return override(c, SSH_OPT_log_level, log_level_name((enum log_level)(first ? LOG_LEVEL_DEBUG1 : MIN(level + 1, (int)LOG_LEVEL_DEBUG3))));
+    return override(c, SSH_OPT_log_level,
+                    log_level_name((enum log_level)(first ? LOG_LEVEL_DEBUG1 : MIN(level + 1, (int)LOG_LEVEL_DEBUG3))));
 }
 
 static int take_session_type(struct client *c, int flag)
@@ -217,7 +223,8 @@ static int take_jump(struct client *c)
     if (ssh_options_is_set(&c->options, SSH_OPT_proxy_jump))
         return complain("Only a single -J option is permitted (use commas to separate multiple jump hops)");
     if (ssh_options_is_set(&c->options, SSH_OPT_proxy_command)) return complain("Cannot specify -J with ProxyCommand");
-    int err = jump_names_are_safe(optarg) ? ssh_options_set_value(&c->options, SSH_OPT_proxy_jump, optarg, &c->algs.conf, &diag) : ERR_FORMAT;
+    int err = jump_names_are_safe(optarg) ? ssh_options_set_value(&c->options, SSH_OPT_proxy_jump, optarg, &c->algs.conf, &diag)
+                                          : ERR_FORMAT;
     return err == ERR_FORMAT ? complain("Invalid -J argument '%s' ([user@]host[:port], several separated by commas)", optarg) : err;
 }
 
@@ -235,32 +242,74 @@ static int take_flag(struct client *c, int flag)
 {
     struct command_line *l = &c->cmd;
     switch (flag) {
-    case '1': return complain("SSH protocol v.1 is no longer supported");
-    case '2': return 0;
-    case 'E': l->log_file = optarg; return 0;
-    case 'F': l->config_path = optarg; return 0;
-    case 'f': TRY(override(c, SSH_OPT_fork_after_authentication, "yes")); return override(c, SSH_OPT_stdin_null, "yes");
-    case 'G': l->mode = MODE_DUMP; return 0;
-    case 'i': return take_identity(c);
-    case 'J': return take_jump(c);
-    case 'K': TRY(override(c, SSH_OPT_gssapi_delegate_credentials, "yes")); break;
-    case 'M': return take_master(c);
-    case 'N': case 's': return take_session_type(c, flag);
-    case 'O': l->wants = "-O: control of shared connections"; return 0;
-    case 'o': return set_line(c, optarg);
-    case 'Q': l->mode = MODE_QUERY; l->query = optarg; return 0;
-    case 'q': return override(c, SSH_OPT_log_level, "QUIET");
-    case 't': return take_tty(c);
-    case 'V': l->mode = MODE_VERSION; return 0;
-    case 'v': return take_verbose(c);
-    case 'W': return take_stdio_forward(c);
-    case 'w': TRY(set(c, SSH_OPT_tunnel, "point-to-point")); break;
-    case 'Y': TRY(override(c, SSH_OPT_forward_x11_trusted, "yes")); break;
-    case 'y': l->log_syslog = true; return 0;
-    case 'Z': l->wants = "-Z: the list of keys that would be tried"; return 0;
-    case ':': dprintf(STDERR_FILENO, "option requires an argument -- %c\r\n", optopt); return misuse();
-    case '?': dprintf(STDERR_FILENO, "unknown option -- %c\r\n", optopt); return misuse();
-    default: break;
+    case '1':
+        return complain("SSH protocol v.1 is no longer supported");
+    case '2':
+        return 0;
+    case 'E':
+        l->log_file = optarg;
+        return 0;
+    case 'F':
+        l->config_path = optarg;
+        return 0;
+    case 'f':
+        TRY(override(c, SSH_OPT_fork_after_authentication, "yes"));
+        return override(c, SSH_OPT_stdin_null, "yes");
+    case 'G':
+        l->mode = MODE_DUMP;
+        return 0;
+    case 'i':
+        return take_identity(c);
+    case 'J':
+        return take_jump(c);
+    case 'K':
+        TRY(override(c, SSH_OPT_gssapi_delegate_credentials, "yes"));
+        break;
+    case 'M':
+        return take_master(c);
+    case 'N':
+    case 's':
+        return take_session_type(c, flag);
+    case 'O':
+        l->wants = "-O: control of shared connections";
+        return 0;
+    case 'o':
+        return set_line(c, optarg);
+    case 'Q':
+        l->mode = MODE_QUERY;
+        l->query = optarg;
+        return 0;
+    case 'q':
+        return override(c, SSH_OPT_log_level, "QUIET");
+    case 't':
+        return take_tty(c);
+    case 'V':
+        l->mode = MODE_VERSION;
+        return 0;
+    case 'v':
+        return take_verbose(c);
+    case 'W':
+        return take_stdio_forward(c);
+    case 'w':
+        TRY(set(c, SSH_OPT_tunnel, "point-to-point"));
+        break;
+    case 'Y':
+        TRY(override(c, SSH_OPT_forward_x11_trusted, "yes"));
+        break;
+    case 'y':
+        l->log_syslog = true;
+        return 0;
+    case 'Z':
+        l->wants = "-Z: the list of keys that would be tried";
+        return 0;
+    case ':':
+        dprintf(STDERR_FILENO, "option requires an argument -- %c\r\n", optopt);
+        return misuse();
+    case '?':
+        dprintf(STDERR_FILENO, "unknown option -- %c\r\n", optopt);
+        return misuse();
+    default:
+        break;
     }
     return set_table_flag(c, flag);
 }

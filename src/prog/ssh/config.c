@@ -23,13 +23,11 @@ static void log_diag(struct client *c, const struct conf_diag *diag)
 
 /* ---- tokens ---- */
 
-static void short_host_name(const char *full, char *ret, size_t cap)
-{
-    snprintf(ret, cap, "%.*s", (int)strcspn(full, "."), full);
-}
+static void short_host_name(const char *full, char *ret, size_t cap) { snprintf(ret, cap, "%.*s", (int)strcspn(full, "."), full); }
 
 /* %C: SHA-1 of %l%h%p%r%j in hexadecimal. */
-static int connection_hash(const char *local_host, const char *host, const char *port, const char *user, const char *jump, struct buf *out)
+static int connection_hash(const char *local_host, const char *host, const char *port, const char *user, const char *jump,
+                           struct buf *out)
 {
     const struct view parts[] = { view_str(local_host), view_str(host), view_str(port), view_str(user), view_str(jump) };
     uint8_t digest[DIGEST_MAX_BYTES];
@@ -70,9 +68,19 @@ static int expand_tokens(struct client *c, const char *text, char **ret, char *w
     snprintf(uid, sizeof uid, "%u", (unsigned)c->me->uid);
     TRY(connection_hash(local_host, host, port, user, o->proxy_jump ? o->proxy_jump : "", &hash));
     const struct conf_token tokens[] = {
-        { 'C', buf_cstr(&hash) }, { 'd', c->me->home }, { 'h', host }, { 'i', uid }, { 'j', o->proxy_jump ? o->proxy_jump : "" },
-        { 'k', o->host_key_alias ? o->host_key_alias : c->cmd.host }, { 'L', short_name }, { 'l', local_host }, { 'n', c->cmd.host },
-        { 'p', port }, { 'r', user }, { 'T', "NONE" }, { 'u', c->me->name },
+        { 'C', buf_cstr(&hash) },
+        { 'd', c->me->home },
+        { 'h', host },
+        { 'i', uid },
+        { 'j', o->proxy_jump ? o->proxy_jump : "" },
+        { 'k', o->host_key_alias ? o->host_key_alias : c->cmd.host },
+        { 'L', short_name },
+        { 'l', local_host },
+        { 'n', c->cmd.host },
+        { 'p', port },
+        { 'r', user },
+        { 'T', "NONE" },
+        { 'u', c->me->name },
     };
     const struct conf_expand x = { .tokens = tokens, .n_tokens = ARRAY_LEN(tokens), .get_env = get_env };
     return conf_expand_str(&x, text, ret, why, why_cap);
@@ -195,12 +203,23 @@ static int eval_files(struct client *c, struct ssh_conf_ctx *ctx)
     if (given && strcmp(given, "none") == 0) return 0;
     snprintf(user_dir, sizeof user_dir, "%s/.ssh", c->me->home);
     snprintf(user_path, sizeof user_path, "%s/config", user_dir);
-    struct config_file user = { .program = CONF_SSH, .path = given ? given : user_path, .dir = user_dir, .home = c->me->home, .is_user_file = true,
-                                .owner_is_checked = !given, .uid = c->me->uid, .ignore_unknown = c->options.ignore_unknown, .algs = &c->algs.conf };
+    struct config_file user = { .program = CONF_SSH,
+                                .path = given ? given : user_path,
+                                .dir = user_dir,
+                                .home = c->me->home,
+                                .is_user_file = true,
+                                .owner_is_checked = !given,
+                                .uid = c->me->uid,
+                                .ignore_unknown = c->options.ignore_unknown,
+                                .algs = &c->algs.conf };
     TRY(eval_file(c, &user, ctx, given != NULL));
     if (given) return 0;
-    struct config_file system = { .program = CONF_SSH, .path = NACRE_SYSCONFDIR "/ssh_config", .dir = NACRE_SYSCONFDIR, .home = c->me->home,
-                                  .ignore_unknown = c->options.ignore_unknown, .algs = &c->algs.conf };
+    struct config_file system = { .program = CONF_SSH,
+                                  .path = NACRE_SYSCONFDIR "/ssh_config",
+                                  .dir = NACRE_SYSCONFDIR,
+                                  .home = c->me->home,
+                                  .ignore_unknown = c->options.ignore_unknown,
+                                  .algs = &c->algs.conf };
     return eval_file(c, &system, ctx, false);
 }
 
@@ -241,8 +260,13 @@ static int check(struct client *c)
 /* After the files: Hostname and User with their tokens. A second pass over the files for Match final, if they have it. */
 static int load(struct client *c)
 {
-    struct ssh_conf_ctx ctx = { .original_host = c->cmd.host, .local_user = c->me->name, .command = c->cmd.command ? c->cmd.command : "",
-                                .version = "Nacre_" NACRE_VERSION, .exec = match_exec, .arg = c, .log = &c->sink.log };
+    struct ssh_conf_ctx ctx = { .original_host = c->cmd.host,
+                                .local_user = c->me->name,
+                                .command = c->cmd.command ? c->cmd.command : "",
+                                .version = "Nacre_" NACRE_VERSION,
+                                .exec = match_exec,
+                                .arg = c,
+                                .log = &c->sink.log };
     TRY(eval_files(c, &ctx));
     TRY(set_host(c));
     if (ctx.wants_final_pass) {

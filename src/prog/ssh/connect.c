@@ -16,9 +16,15 @@ static const int families[] = { [CONF_AF_ANY] = AF_UNSPEC, [CONF_AF_INET] = AF_I
 static const char *hint_for(int err)
 {
     switch (err_errno(err)) {
-    case ECONNREFUSED: return " (nothing listens on that port, or a firewall refuses)";
-    case EHOSTUNREACH: case ENETUNREACH: return " (no route from here)";
-    default: return err == ERR_TIMEOUT || err_errno(err) == ETIMEDOUT ? " (no answer: wrong address, host down, or a firewall that drops packets)" : "";
+    case ECONNREFUSED:
+        return " (nothing listens on that port, or a firewall refuses)";
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return " (no route from here)";
+    default:
+        return err == ERR_TIMEOUT || err_errno(err) == ETIMEDOUT
+                   ? " (no answer: wrong address, host down, or a firewall that drops packets)"
+                   : "";
     }
 }
 
@@ -26,7 +32,11 @@ static int try_address(struct client *c, const struct sock_addr *addr)
 {
     const struct ssh_options *o = &c->options;
     ms left = c->connect_deadline == MS_NEVER ? MS_NEVER : c->connect_deadline - clock_now();
-    struct sock_connect how = { .bind_address = o->bind_address, .bind_interface = o->bind_interface, .timeout_ms = left, .keepalive = o->tcp_keep_alive, .tos = -1 };
+    struct sock_connect how = { .bind_address = o->bind_address,
+                                .bind_interface = o->bind_interface,
+                                .timeout_ms = left,
+                                .keepalive = o->tcp_keep_alive,
+                                .tos = -1 };
     sock_addr_text(addr, &c->address_text);
     client_log(c, LOG_LEVEL_DEBUG1, "Connecting to %s [%s] port %d.", c->host, c->address_text.host, o->port);
     if (left <= 0) return ERR_TIMEOUT;

@@ -13,7 +13,9 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { KNOWN_HOSTS_BYTES_MAX = 256 << 20 };
+enum {
+    KNOWN_HOSTS_BYTES_MAX = 256 << 20
+};
 
 struct known_file {
     char *path;
@@ -69,7 +71,8 @@ static int set_names(struct client *c)
     else
         TRY(known_hosts_name_put(view_str(c->host), (unsigned)c->options.port, &name));
     c->known_name = view_dup_str(buf_view(&name));
-    bool wants_address = c->options.check_host_ip && !c->options.host_key_alias && c->address.len && !is_loopback(c) && strcmp(c->host, c->address_text.host) != 0;
+    bool wants_address = c->options.check_host_ip && !c->options.host_key_alias && c->address.len && !is_loopback(c) &&
+                         strcmp(c->host, c->address_text.host) != 0;
     if (wants_address) {
         TRY(known_hosts_name_put(view_str(c->address_text.host), (unsigned)c->options.port, &address));
         c->known_address = view_dup_str(buf_view(&address));
@@ -127,8 +130,8 @@ struct finding {
     const char *path;
 };
 
-/* An entry of another type counts as changed: whoever stands in between must not choose a type that is not known yet. HostKeyAlgorithms asks for the known
- * ones first, so that an honest server does not come here. */
+/* An entry of another type counts as changed: whoever stands in between must not choose a type that is not known yet.
+ * HostKeyAlgorithms asks for the known ones first, so that an honest server does not come here. */
 static int check_file(const struct known_file *file, const struct view *name, struct view key, struct known_hosts_verdict *ret)
 {
     TRY(known_hosts_check(buf_view(&file->bytes), name, 1, key, ret));
@@ -169,7 +172,9 @@ static int remember(struct client *c, const struct known_files *files, const str
     if (files->n_user == 0) return ERR_NOT_FOUND;
     TRY(known_hosts_line_put(names, n_names, key, c->options.hash_known_hosts, &os_random, &line));
     int err = append_line(files->v[0].path, buf_view(&line));
-    if (err < 0) client_log(c, LOG_LEVEL_INFO, "Failed to add the host to the list of known hosts (%s). %s", files->v[0].path, err_text(err));
+    if (err < 0)
+        client_log(c, LOG_LEVEL_INFO, "Failed to add the host to the list of known hosts (%s). %s", files->v[0].path,
+                   err_text(err));
     return err;
 }
 
@@ -177,8 +182,8 @@ static void add_key(struct client *c, const struct known_files *files, struct vi
 {
     const struct view names[] = { view_str(c->known_name), view_str(c->known_address ? c->known_address : "") };
     if (remember(c, files, names, c->known_address ? 2 : 1, key) < 0) return;
-    client_log(c, LOG_LEVEL_INFO, "Warning: Permanently added '%s%s%s' (%s) to the list of known hosts.", c->known_name, c->known_address ? "," : "",
-               c->known_address ? c->known_address : "", key_short_name(key));
+    client_log(c, LOG_LEVEL_INFO, "Warning: Permanently added '%s%s%s' (%s) to the list of known hosts.", c->known_name,
+               c->known_address ? "," : "", c->known_address ? c->known_address : "", key_short_name(key));
 }
 
 /* ---- messages ---- */
@@ -203,7 +208,8 @@ static void warn_with_frame(struct client *c, const char *title)
 {
     static const char bar[] = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
     log_error(&c->sink.log, "%s", bar);
-    log_error(&c->sink.log, "@%*s%s%*s@", (57 - (int)strlen(title)) / 2, "", title, 57 - (int)strlen(title) - (57 - (int)strlen(title)) / 2, "");
+    log_error(&c->sink.log, "@%*s%s%*s@", (57 - (int)strlen(title)) / 2, "", title,
+              57 - (int)strlen(title) - (57 - (int)strlen(title)) / 2, "");
     log_error(&c->sink.log, "%s", bar);
 }
 
@@ -226,7 +232,8 @@ static void say_changed(struct client *c, const struct finding *f, const char *n
 
 /* ---- asking ---- */
 
-static int build_question(struct client *c, const struct known_files *files, struct view key, const char *fingerprint, struct buf *out)
+static int build_question(struct client *c, const struct known_files *files, struct view key, const char *fingerprint,
+                          struct buf *out)
 {
     char where[SOCK_HOST_BYTES + 16] = "";
     if (c->address.len) {
@@ -246,7 +253,8 @@ static int build_question(struct client *c, const struct known_files *files, str
         while (known_hosts_next_with_key(&rest, &number, buf_view(&base64), &l)) {
             if (!found) TRY(buf_put_str(out, "This host key is known by the following other names/addresses:\n"));
             found = true;
-            TRY(buf_printf(out, "    %s:%zu: %.*s\n", files->v[i].path, l.number, VIEW_ARG(known_hosts_is_hashed(l.names) ? VIEW_LIT("[hashed name]") : l.names)));
+            TRY(buf_printf(out, "    %s:%zu: %.*s\n", files->v[i].path, l.number,
+                           VIEW_ARG(known_hosts_is_hashed(l.names) ? VIEW_LIT("[hashed name]") : l.names)));
         }
     }
     if (!found) TRY(buf_put_str(out, "This key is not known by any other names.\n"));
@@ -264,7 +272,8 @@ static bool user_confirms(struct client *c, const char *question, const char *fi
         while (a.len && (a.p[a.len - 1] == ' ' || a.p[a.len - 1] == '\t')) a.len--;
         while (a.len && (a.p[0] == ' ' || a.p[0] == '\t')) a = view_sub(a, 1, a.len);
         if (a.len == 0 || (a.len == 2 && strncasecmp((const char *)a.p, "no", 2) == 0)) return false;
-        if ((a.len == 3 && strncasecmp((const char *)a.p, "yes", 3) == 0) || (fingerprint && view_eq_str(a, fingerprint))) return true;
+        if ((a.len == 3 && strncasecmp((const char *)a.p, "yes", 3) == 0) || (fingerprint && view_eq_str(a, fingerprint)))
+            return true;
         text = fingerprint ? "Please type 'yes', 'no' or the fingerprint: " : "Please type 'yes' or 'no': ";
     }
 }
@@ -283,7 +292,8 @@ static bool accept_new(struct client *c, const struct known_files *files, struct
 {
     switch (c->options.strict_host_key_checking) {
     case CONF_HOST_KEYS_YES:
-        log_error(&c->sink.log, "No %s host key is known for %s and you have requested strict checking.", key_short_name(key), c->known_name);
+        log_error(&c->sink.log, "No %s host key is known for %s and you have requested strict checking.", key_short_name(key),
+                  c->known_name);
         return false;
     case CONF_HOST_KEYS_ASK:
         if (c->options.batch_mode || !user_accepts(c, files, key)) return false;
@@ -314,11 +324,14 @@ static bool accept_changed(struct client *c, const struct finding *f, struct vie
 static bool accept_other_address(struct client *c, const struct finding *by_name, const struct finding *by_address, struct view key)
 {
     int strict = c->options.strict_host_key_checking;
-    log_error(&c->sink.log, "Warning: the %s host key for '%s' differs from the key for the IP address '%s'", key_short_name(key), c->known_name, c->known_address);
+    log_error(&c->sink.log, "Warning: the %s host key for '%s' differs from the key for the IP address '%s'", key_short_name(key),
+              c->known_name, c->known_address);
     log_error(&c->sink.log, "Offending key for IP in %s:%zu", by_address->path, by_address->verdict.line.number);
     log_error(&c->sink.log, "Matching host key in %s:%zu", by_name->path, by_name->verdict.line.number);
     if (strict == CONF_HOST_KEYS_NO || strict == CONF_HOST_KEYS_ACCEPT_NEW) return true;
-    if (strict == CONF_HOST_KEYS_ASK && !c->options.batch_mode && user_confirms(c, "Are you sure you want to continue connecting (yes/no)? ", NULL)) return true;
+    if (strict == CONF_HOST_KEYS_ASK && !c->options.batch_mode &&
+        user_confirms(c, "Are you sure you want to continue connecting (yes/no)? ", NULL))
+        return true;
     log_error(&c->sink.log, "Exiting, you have requested strict checking.");
     return false;
 }
@@ -330,8 +343,8 @@ static bool check_address(struct client *c, const struct known_files *files, con
     if (f.verdict.status == KNOWN_HOSTS_CHANGED) return accept_other_address(c, by_name, &f, key);
     const struct view name = view_str(c->known_address);
     if (f.verdict.status == KNOWN_HOSTS_NEW && remember(c, files, &name, 1, key) == 0)
-        client_log(c, LOG_LEVEL_INFO, "Warning: Permanently added the %s host key for IP address '%s' to the list of known hosts.", key_short_name(key),
-                   c->known_address);
+        client_log(c, LOG_LEVEL_INFO, "Warning: Permanently added the %s host key for IP address '%s' to the list of known hosts.",
+                   key_short_name(key), c->known_address);
     return f.verdict.status != KNOWN_HOSTS_REFUSED;
 }
 
@@ -347,11 +360,14 @@ static void show_known(struct client *c, struct view key)
     while (public_file_next_line(&rest, &line)) client_log(c, LOG_LEVEL_INFO, "%.*s", VIEW_ARG(line));
 }
 
-/* A server on another port than 22 may stand in the file without the port, from before ports were written. That says yes, never no. */
+/* A server on another port than 22 may stand in the file without the port, from before ports were written. That says yes, never no.
+ */
 static bool is_known_without_port(struct client *c, const struct known_files *files, struct view key)
 {
     struct finding f;
-    if (c->options.host_key_alias || c->options.port == 22 || look_up(files, c->host, key, &f) < 0 || f.verdict.status != KNOWN_HOSTS_OK) return false;
+    if (c->options.host_key_alias || c->options.port == 22 || look_up(files, c->host, key, &f) < 0 ||
+        f.verdict.status != KNOWN_HOSTS_OK)
+        return false;
     client_log(c, LOG_LEVEL_DEBUG1, "found matching key w/o port: %s:%zu", f.path, f.verdict.line.number);
     show_known(c, key);
     return true;
@@ -369,7 +385,8 @@ static bool decide(struct client *c, const struct known_files *files, struct vie
         return check_address(c, files, &f, key);
     case KNOWN_HOSTS_REFUSED:
         warn_with_frame(c, "WARNING: REVOKED HOST KEY DETECTED!");
-        log_error(&c->sink.log, "The %s host key for %s is marked as revoked in %s:%zu.", key_short_name(key), c->known_name, f.path, f.verdict.line.number);
+        log_error(&c->sink.log, "The %s host key for %s is marked as revoked in %s:%zu.", key_short_name(key), c->known_name,
+                  f.path, f.verdict.line.number);
         return false;
     case KNOWN_HOSTS_CHANGED:
         return accept_changed(c, &f, key);

@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PUBLIC_FILE_BYTES_MAX = 1 << 20, PASSPHRASE_BYTES_MAX = 1024, IDENTITIES_MAX = 2048 };
+enum {
+    PUBLIC_FILE_BYTES_MAX = 1 << 20,
+    PASSPHRASE_BYTES_MAX = 1024,
+    IDENTITIES_MAX = 2048
+};
 
 static void identity_free(struct identity *id)
 {
@@ -137,7 +141,8 @@ static int load_public(struct client *c, struct identity *id)
     CLEANUP(buf_done) struct buf file = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
     id->public = read_public_file(id->path);
     int err = file_read(id->path, &file);
-    if (err == 0 && !id->public && private_file_public(buf_view(&file), &id->public) < 0) (void)!public_file_parse(buf_view(&file), &id->public);
+    if (err == 0 && !id->public && private_file_public(buf_view(&file), &id->public) < 0)
+        (void)!public_file_parse(buf_view(&file), &id->public);
     client_log(c, LOG_LEVEL_DEBUG1, "identity file %s type %d", id->path, type_number(id->public));
     if (!id->public) return err < 0 ? err : 0; /* an encrypted PEM file tells nothing before its passphrase */
     id->blob = key_blob(id->public);
@@ -157,8 +162,10 @@ static int file_list(struct client *c, struct identity **ret)
         int err = config_expand(c, paths->v[i], true, "IdentityFile", &id->path);
         if (err == 0) err = load_public(c, id);
         if (err < 0) {
-            if (is_explicit && id->path && !file_err_is_missing(err)) log_error(&c->sink.log, "Load key \"%s\": %s", id->path, err_text(err));
-            if (is_explicit && id->path && file_err_is_missing(err)) client_log(c, LOG_LEVEL_INFO, "no such identity: %s: %s", id->path, err_text(err));
+            if (is_explicit && id->path && !file_err_is_missing(err))
+                log_error(&c->sink.log, "Load key \"%s\": %s", id->path, err_text(err));
+            if (is_explicit && id->path && file_err_is_missing(err))
+                client_log(c, LOG_LEVEL_INFO, "no such identity: %s: %s", id->path, err_text(err));
             identity_free(id);
             continue;
         }
@@ -210,9 +217,11 @@ void identity_log(const struct client *c, const char *what, const struct identit
 {
     CLEANUP(freep) char *fingerprint = NULL;
     if (!log_wants(&c->sink.log, LOG_LEVEL_DEBUG1)) return;
-    if (id->public) (void)!key_fingerprint(id->blob, c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256, &fingerprint);
-    client_log(c, LOG_LEVEL_DEBUG1, "%s: %s %s%s%s%s%s", what, id->path ? id->path : "(no comment)", id->public ? key_short_name(id->blob) : "",
-               fingerprint ? " " : "", fingerprint ? fingerprint : "", id->is_explicit ? " explicit" : "", id->in_agent ? " agent" : "");
+    if (id->public)
+        (void)!key_fingerprint(id->blob, c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256, &fingerprint);
+    client_log(c, LOG_LEVEL_DEBUG1, "%s: %s %s%s%s%s%s", what, id->path ? id->path : "(no comment)",
+               id->public ? key_short_name(id->blob) : "", fingerprint ? " " : "", fingerprint ? fingerprint : "",
+               id->is_explicit ? " explicit" : "", id->in_agent ? " agent" : "");
 }
 
 int identity_list(struct client *c, struct identity **ret)
@@ -271,13 +280,17 @@ static int read_and_open(struct client *c, struct identity *id, bool may_ask)
 static void say_not_loaded(struct client *c, const struct identity *id, int err)
 {
     if (err == ERR_KEY_MISMATCH)
-        log_error(&c->sink.log, "Load key \"%s\": private key contents do not match public (%s.pub belongs to another key)", id->path, id->path);
+        log_error(&c->sink.log, "Load key \"%s\": private key contents do not match public (%s.pub belongs to another key)",
+                  id->path, id->path);
     else
         log_error(&c->sink.log, "Load key \"%s\": %s", id->path, err == ERR_DENIED ? "bad permissions" : err_text(err));
 }
 
 /* Whether another try may go better: when somebody is there to ask, or the passphrase is right. */
-static bool is_about_passphrase(int err) { return err == ERR_PASSPHRASE_NEEDED || err == ERR_PASSPHRASE || err == ERR_CANCELLED || err == ERR_NOT_FOUND; }
+static bool is_about_passphrase(int err)
+{
+    return err == ERR_PASSPHRASE_NEEDED || err == ERR_PASSPHRASE || err == ERR_CANCELLED || err == ERR_NOT_FOUND;
+}
 
 static int load_private(struct client *c, struct identity *id, bool may_ask)
 {
@@ -316,11 +329,13 @@ const char *identity_algorithm(const struct client *c, const struct identity *id
     if (identity_is_too_small(c, id)) return NULL;
     if (!is_rsa) return view_list_has(accepted, view_str(type->name)) ? type->name : NULL;
     for (size_t i = 0; i < ARRAY_LEN(rsa); i++)
-        if (view_list_has(accepted, view_str(rsa[i])) && (server.len == 0 || view_list_has(server, view_str(rsa[i])))) return rsa[i];
+        if (view_list_has(accepted, view_str(rsa[i])) && (server.len == 0 || view_list_has(server, view_str(rsa[i]))))
+            return rsa[i];
     return NULL;
 }
 
-static int sign_by_agent(struct client *c, const struct identity *id, const char *algorithm, struct view data, struct buf *ret_signature)
+static int sign_by_agent(struct client *c, const struct identity *id, const char *algorithm, struct view data,
+                         struct buf *ret_signature)
 {
     CLEANUP(buf_done) struct buf request = BUF_INIT(AGENT_FRAME_BYTES_MAX + 4), body = BUF_INIT(AGENT_FRAME_BYTES_MAX);
     struct view signature;
@@ -337,7 +352,7 @@ int identity_sign(struct client *c, struct identity *id, const char *algorithm, 
     if (err < 0 && !id->in_agent && (is_about_passphrase(err) || id->load_err))
         client_log(c, LOG_LEVEL_DEBUG1, "%s: no private key to sign with: %s", id->path ? id->path : "", err_text(err));
     else if (err < 0)
-        log_error(&c->sink.log, "sign_and_send_pubkey: signing failed for %s \"%s\"%s: %s", key_short_name(id->blob), id->path ? id->path : "",
-                  id->in_agent ? " from agent" : "", err_text(err));
+        log_error(&c->sink.log, "sign_and_send_pubkey: signing failed for %s \"%s\"%s: %s", key_short_name(id->blob),
+                  id->path ? id->path : "", id->in_agent ? " from agent" : "", err_text(err));
     return err;
 }

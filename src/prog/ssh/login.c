@@ -1,6 +1,6 @@
-/* Which method and which key next. The engine (proto/auth) speaks the protocol; here is the policy: PreferredAuthentications, the order of keys, how often
- * a person is asked. A key that can sign without asking anybody is offered with its signature at once, without the query before it: an
- * attempt that fails costs the server's count the same, and one that passes saves a round trip. */
+/* Which method and which key next. The engine (proto/auth) speaks the protocol; here is the policy: PreferredAuthentications, the
+ * order of keys, how often a person is asked. A key that can sign without asking anybody is offered with its signature at once,
+ * without the query before it: an attempt that fails costs the server's count the same, and one that passes saves a round trip. */
 #include "prog/ssh/client.h"
 
 #include "base/vis.h"
@@ -11,23 +11,32 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum method { METHOD_NONE, METHOD_PUBLICKEY, METHOD_KBDINT, METHOD_PASSWORD, METHOD_MAX };
+enum method {
+    METHOD_NONE,
+    METHOD_PUBLICKEY,
+    METHOD_KBDINT,
+    METHOD_PASSWORD,
+    METHOD_MAX
+};
 
 static const char *const method_names[METHOD_MAX] = {
-    [METHOD_NONE] = "none", [METHOD_PUBLICKEY] = "publickey", [METHOD_KBDINT] = "keyboard-interactive", [METHOD_PASSWORD] = "password",
+    [METHOD_NONE] = "none",
+    [METHOD_PUBLICKEY] = "publickey",
+    [METHOD_KBDINT] = "keyboard-interactive",
+    [METHOD_PASSWORD] = "password",
 };
 
 struct login {
     struct client *c;
     struct auth_client *auth;
     struct identity *identities, *next_identity, *current;
-    enum method method;   /* of the attempt under way */
-    bool knows_methods;   /* the server has said what it takes */
-    bool was_accepted;    /* the server has said of the current key that it would take it */
-    bool was_prompted;    /* the current kbdint attempt has asked something */
-    bool kbdint_useless;  /* it failed without a question */
+    enum method method;  /* of the attempt under way */
+    bool knows_methods;  /* the server has said what it takes */
+    bool was_accepted;   /* the server has said of the current key that it would take it */
+    bool was_prompted;   /* the current kbdint attempt has asked something */
+    bool kbdint_useless; /* it failed without a question */
     int n_passwords, n_kbdint;
-    struct buf methods;   /* that can continue */
+    struct buf methods; /* that can continue */
 };
 
 static int next_attempt(struct login *l);
@@ -57,7 +66,8 @@ static void log_skipped(const struct client *c, const struct identity *id)
     const char *path = id->path ? id->path : "";
     const struct key_type *type = key_type_of(id->public);
     if (identity_is_too_small(c, id))
-        log_error(&c->sink.log, "Load key \"%s\": Invalid key length: %u bits, and RequiredRSASize is %d", path, key_bits(id->public), c->options.required_rsa_size);
+        log_error(&c->sink.log, "Load key \"%s\": Invalid key length: %u bits, and RequiredRSASize is %d", path,
+                  key_bits(id->public), c->options.required_rsa_size);
     else
         client_log(c, LOG_LEVEL_DEBUG1, "Skipping %s key %s - %s", type->name, path,
                    type->pkey == PKEY_RSA ? "no mutual signature algorithm" : "corresponding algo not in PubkeyAcceptedAlgorithms");
@@ -146,7 +156,9 @@ static int ask_new_password(struct login *l, struct buf *out)
 
 static int on_changereq(struct login *l, struct view prompt)
 {
-    CLEANUP(buf_done) struct buf question = BUF_INIT(8192), old = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES), fresh = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES);
+    CLEANUP(buf_done)
+    struct buf question = BUF_INIT(8192),
+               old = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES), fresh = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES);
     if (prompt.len) client_log(l->c, LOG_LEVEL_INFO, "%.*s", VIEW_ARG(prompt));
     TRY(buf_printf(&question, "Enter %s@%s's old password: ", l->c->remote_user, l->c->host));
     TRY(prompt_secret(l->c, buf_cstr(&question), false, &old));
@@ -203,7 +215,8 @@ static int on_info_request(struct login *l, const struct auth_client_event *e)
     for (uint32_t i = 0; i < n; i++) views[i] = buf_view(&answers[i]);
     if (err == 0) err = auth_client_answer_kbdint(l->auth, views, n);
     for (uint32_t i = 0; i < n; i++) buf_done(&answers[i]);
-    return err == ERR_CANCELLED || err == ERR_NOT_FOUND ? give_up(l) : err; /* nobody answers: other methods would ask the same one */
+    return err == ERR_CANCELLED || err == ERR_NOT_FOUND ? give_up(l)
+                                                        : err; /* nobody answers: other methods would ask the same one */
 }
 
 /* ---- next ---- */
@@ -223,10 +236,14 @@ static bool is_enabled(const struct login *l, enum method m)
 {
     const struct ssh_options *o = &l->c->options;
     switch (m) {
-    case METHOD_PUBLICKEY: return o->pubkey_authentication != CONF_NO;
-    case METHOD_KBDINT: return o->kbd_interactive_authentication;
-    case METHOD_PASSWORD: return o->password_authentication;
-    default: return false;
+    case METHOD_PUBLICKEY:
+        return o->pubkey_authentication != CONF_NO;
+    case METHOD_KBDINT:
+        return o->kbd_interactive_authentication;
+    case METHOD_PASSWORD:
+        return o->password_authentication;
+    default:
+        return false;
     }
 }
 
@@ -235,10 +252,14 @@ static int try_method(struct login *l, enum method m)
     l->method = m;
     client_log(l->c, LOG_LEVEL_DEBUG1, "Next authentication method: %s", method_names[m]);
     switch (m) {
-    case METHOD_PUBLICKEY: return try_publickey(l);
-    case METHOD_KBDINT: return try_kbdint(l);
-    case METHOD_PASSWORD: return try_password(l);
-    default: return ERR_NOT_FOUND;
+    case METHOD_PUBLICKEY:
+        return try_publickey(l);
+    case METHOD_KBDINT:
+        return try_kbdint(l);
+    case METHOD_PASSWORD:
+        return try_password(l);
+    default:
+        return ERR_NOT_FOUND;
     }
 }
 
@@ -293,7 +314,8 @@ static int on_success(struct login *l)
     if (l->method == METHOD_PUBLICKEY && l->current && !l->was_accepted) identity_log(c, "Server accepts key", l->current);
     transport_authenticated(wire_io_transport(c->wire));
     if (c->address.len)
-        client_log(c, LOG_LEVEL_VERBOSE, "Authenticated to %s ([%s]:%d) using \"%s\".", c->host, c->address_text.host, c->options.port, method_names[l->method]);
+        client_log(c, LOG_LEVEL_VERBOSE, "Authenticated to %s ([%s]:%d) using \"%s\".", c->host, c->address_text.host,
+                   c->options.port, method_names[l->method]);
     else
         client_log(c, LOG_LEVEL_VERBOSE, "Authenticated to %s (via proxy) using \"%s\".", c->host, method_names[l->method]);
     return 0;
@@ -310,16 +332,21 @@ int login_packet(struct client *c, struct view payload)
     case AUTH_CLIENT_BANNER:
         if (c->sink.log.level > LOG_LEVEL_ERROR) show(e.text);
         return 0;
-    case AUTH_CLIENT_FAILURE: return on_failure(l, &e);
-    case AUTH_CLIENT_SUCCESS: return on_success(l);
-    case AUTH_CLIENT_PK_OK: return on_pk_ok(l);
-    case AUTH_CLIENT_PASSWD_CHANGEREQ: return on_changereq(l, e.text);
-    default: return on_info_request(l, &e);
+    case AUTH_CLIENT_FAILURE:
+        return on_failure(l, &e);
+    case AUTH_CLIENT_SUCCESS:
+        return on_success(l);
+    case AUTH_CLIENT_PK_OK:
+        return on_pk_ok(l);
+    case AUTH_CLIENT_PASSWD_CHANGEREQ:
+        return on_changereq(l, e.text);
+    default:
+        return on_info_request(l, &e);
     }
 }
 
-/* The first thing to say: a signed key if the first preferred method is publickey and its first key can sign at once; else none, which tells what the
- * server takes. */
+/* The first thing to say: a signed key if the first preferred method is publickey and its first key can sign at once; else none,
+ * which tells what the server takes. */
 static int first_attempt(struct login *l)
 {
     struct view list = preferred(l), first = VIEW_EMPTY;
@@ -342,7 +369,8 @@ int login_start(struct client *c)
     if (!l) return ERR_NOMEM;
     c->login = l;
     *l = (struct login){ .c = c, .methods = BUF_INIT(65536) };
-    struct auth_client_config config = { view_str(c->remote_user), VIEW_LIT("ssh-connection"), transport_link(wire_io_transport(c->wire)), &c->sink.log };
+    struct auth_client_config config = { view_str(c->remote_user), VIEW_LIT("ssh-connection"),
+                                         transport_link(wire_io_transport(c->wire)), &c->sink.log };
     TRY(auth_client_new(&config, &l->auth));
     TRY(identity_list(c, &l->identities));
     l->next_identity = l->identities;

@@ -1,5 +1,5 @@
-/* ssh: from the command line to the exit status. The order of things: options, connection, key exchange (host_key.c), authentication (login.c), session
- * (session.c). */
+/* ssh: from the command line to the exit status. The order of things: options, connection, key exchange (host_key.c),
+ * authentication (login.c), session (session.c). */
 #include "prog/ssh/client.h"
 
 #include "crypto/crypto.h"
@@ -17,7 +17,10 @@
 #include <syslog.h>
 #include <unistd.h>
 
-enum { FLUSH_WAIT_MS = 1000, WINDOW_START_BYTES = 16 << 20 };
+enum {
+    FLUSH_WAIT_MS = 1000,
+    WINDOW_START_BYTES = 16 << 20
+};
 
 void client_end(struct client *c, int status)
 {
@@ -37,7 +40,8 @@ static int on_keys_changed(struct client *c, const struct transport_event *e)
     struct transport_chosen chosen;
     transport_chosen(wire_io_transport(c->wire), &chosen);
     if (!chosen.kex_is_post_quantum && c->options.warn_weak_crypto == CONF_WEAK_CRYPTO_WARN) {
-        client_log(c, LOG_LEVEL_INFO, "** WARNING: connection is not using a post-quantum key exchange algorithm (%s).", chosen.kex);
+        client_log(c, LOG_LEVEL_INFO, "** WARNING: connection is not using a post-quantum key exchange algorithm (%s).",
+                   chosen.kex);
         client_log(c, LOG_LEVEL_INFO, "** This session could be recorded now and read later; the server may need to be upgraded.");
     }
     return 0;
@@ -99,19 +103,28 @@ static int on_event(void *arg, const struct transport_event *e)
     c->last_heard = loop_now(c->loop);
     c->alive_unanswered = 0;
     switch (e->kind) {
-    case TRANSPORT_HOST_KEY: return on_host_key(c, e->key);
-    case TRANSPORT_KEYS_CHANGED: return on_keys_changed(c, e);
-    case TRANSPORT_EXT_INFO: return on_ext_info(c, e);
-    case TRANSPORT_SERVICE_ACCEPT: c->has_service = true; return 0;
-    case TRANSPORT_PACKET: return on_packet(c, e->data);
-    case TRANSPORT_IDENT_LINE: client_log(c, LOG_LEVEL_DEBUG1, "kex_exchange_identification: banner line: %.*s", VIEW_ARG(e->text)); return 0;
+    case TRANSPORT_HOST_KEY:
+        return on_host_key(c, e->key);
+    case TRANSPORT_KEYS_CHANGED:
+        return on_keys_changed(c, e);
+    case TRANSPORT_EXT_INFO:
+        return on_ext_info(c, e);
+    case TRANSPORT_SERVICE_ACCEPT:
+        c->has_service = true;
+        return 0;
+    case TRANSPORT_PACKET:
+        return on_packet(c, e->data);
+    case TRANSPORT_IDENT_LINE:
+        client_log(c, LOG_LEVEL_DEBUG1, "kex_exchange_identification: banner line: %.*s", VIEW_ARG(e->text));
+        return 0;
     case TRANSPORT_DEBUG:
         client_log(c, e->display ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG1, "Remote: %.*s", VIEW_ARG(e->text));
         return 0;
     case TRANSPORT_DISCONNECT:
         snprintf(c->goodbye, sizeof c->goodbye, "%u: %.*s", e->reason, VIEW_ARG(view_sub(e->text, 0, 400)));
         return 0;
-    default: return 0;
+    default:
+        return 0;
     }
 }
 
@@ -127,8 +140,10 @@ static void say_gone(struct client *c, int err, const char *peer)
     if (c->authenticated)
         client_log(c, LOG_LEVEL_INFO, "Connection to %s closed by remote host.", c->host);
     else if (before_banner) {
-        const char *hint = c->address.len ? "the server may have too many connections waiting, or it refuses this address" : "see what the proxy command says";
-        log_error(&c->sink.log, "kex_exchange_identification: %s", reset ? "read: Connection reset by peer" : "Connection closed by remote host");
+        const char *hint = c->address.len ? "the server may have too many connections waiting, or it refuses this address"
+                                          : "see what the proxy command says";
+        log_error(&c->sink.log, "kex_exchange_identification: %s",
+                  reset ? "read: Connection reset by peer" : "Connection closed by remote host");
         client_fatal(c, "Connection %s by %s (%s)", reset ? "reset" : "closed", peer, hint);
     } else
         client_fatal(c, "Connection closed by %s", peer);
@@ -141,14 +156,16 @@ static void say_no_ident(struct client *c, int err, const char *peer)
         log_error(&c->sink.log, "Protocol major versions differ: 2 is needed, and the server does not speak it");
     else
         log_error(&c->sink.log, "kex_exchange_identification: %s", err_text(err));
-    client_fatal(c, "banner exchange: Connection to %s: %s", peer, is_version ? "could not read protocol version" : "invalid format");
+    client_fatal(c, "banner exchange: Connection to %s: %s", peer,
+                 is_version ? "could not read protocol version" : "invalid format");
 }
 
 /* What was wrong with a packet, and the one line that OpenSSH closes all of them with. */
 static void say_bad_packet(struct client *c, int err, const char *peer)
 {
     bool is_mac = err == ERR_MAC;
-    if (c->sink.log.level < LOG_LEVEL_DEBUG1) log_error(&c->sink.log, "%s", is_mac ? "Corrupted MAC on input." : err_text(err)); /* debug1 has told more */
+    if (c->sink.log.level < LOG_LEVEL_DEBUG1)
+        log_error(&c->sink.log, "%s", is_mac ? "Corrupted MAC on input." : err_text(err)); /* debug1 has told more */
     client_fatal(c, "ssh_dispatch_run_fatal: Connection to %s: %s", peer, err_text(ERR_MAC));
 }
 
@@ -163,7 +180,8 @@ static void say_why(struct client *c, int err)
     } else if (err == ERR_PEER_CLOSED || err_errno(err) == ECONNRESET || err_errno(err) == EPIPE)
         say_gone(c, err, peer);
     else if (transport_peer_offer(t, err).len)
-        client_fatal(c, "Unable to negotiate with %s: %s. Their offer: %.*s", peer, err_text(err), VIEW_ARG(transport_peer_offer(t, err)));
+        client_fatal(c, "Unable to negotiate with %s: %s. Their offer: %.*s", peer, err_text(err),
+                     VIEW_ARG(transport_peer_offer(t, err)));
     else if (err == ERR_HOST_KEY_REJECTED)
         return; /* said by host_key.c */
     else if (err == ERR_TIMEOUT)
@@ -228,7 +246,8 @@ static int start_timers(struct client *c)
     TRY(loop_timer_new(c->loop, on_handshake_timeout, c, &c->handshake_timer));
     TRY(loop_timer_new(c->loop, on_alive_timer, c, &c->alive_timer));
     loop_timer_set(c->handshake_timer, c->connect_deadline);
-    if (c->options.server_alive_interval) loop_timer_set(c->alive_timer, loop_now(c->loop) + (ms)c->options.server_alive_interval * 1000);
+    if (c->options.server_alive_interval)
+        loop_timer_set(c->alive_timer, loop_now(c->loop) + (ms)c->options.server_alive_interval * 1000);
     return 0;
 }
 
@@ -240,7 +259,8 @@ static int make_transport(struct client *c, struct transport **ret)
     CLEANUP(buf_done) struct buf ident = BUF_INIT(LIMIT_IDENT_BYTES);
     const struct ssh_options *o = &c->options;
     TRY(host_key_algorithms(c, &host_keys));
-    TRY(buf_printf(&ident, "SSH-2.0-Nacre_%s%s%s", NACRE_VERSION, o->version_addendum ? " " : "", o->version_addendum ? o->version_addendum : ""));
+    TRY(buf_printf(&ident, "SSH-2.0-Nacre_%s%s%s", NACRE_VERSION, o->version_addendum ? " " : "",
+                   o->version_addendum ? o->version_addendum : ""));
     const char *compression = algorithms_compression(o->compression);
     struct transport_config config = {
         .role = TRANSPORT_CLIENT,
@@ -270,7 +290,8 @@ static int start_connection(struct client *c)
 
 static int start_log(struct client *c)
 {
-    enum log_level level = ssh_options_is_set(&c->options, SSH_OPT_log_level) ? (enum log_level)c->options.log_level : LOG_LEVEL_INFO;
+    enum log_level level =
+        ssh_options_is_set(&c->options, SSH_OPT_log_level) ? (enum log_level)c->options.log_level : LOG_LEVEL_INFO;
     if (c->cmd.log_file) {
         int err = logsink_init_file(&c->sink, level, c->cmd.log_file);
         if (err < 0) dprintf(STDERR_FILENO, "Couldn't open logfile %s: %s\r\n", c->cmd.log_file, err_text(err));
@@ -294,7 +315,8 @@ static int connect_and_run(struct client *c)
     }
     err = loop_run(c->loop);
     session_restore_terminal(c);
-    if (c->wire && c->authenticated) transport_disconnect(wire_io_transport(c->wire), DISCONNECT_BY_APPLICATION, "disconnected by user");
+    if (c->wire && c->authenticated)
+        transport_disconnect(wire_io_transport(c->wire), DISCONNECT_BY_APPLICATION, "disconnected by user");
     if (c->wire && !c->killed_by) wire_io_flush_wait(c->wire, FLUSH_WAIT_MS);
     session_farewell(c);
     return err;
@@ -365,7 +387,11 @@ static void die_of(int number)
 
 int main(int argc, char **argv)
 {
-    static struct client c = { .in_fd = -1, .out_fd = -1, .exit_status = EXIT_OWN_ERROR, .server_sig_algs = BUF_INIT(65536), .host_key = BUF_INIT(1 << 20),
+    static struct client c = { .in_fd = -1,
+                               .out_fd = -1,
+                               .exit_status = EXIT_OWN_ERROR,
+                               .server_sig_algs = BUF_INIT(65536),
+                               .host_key = BUF_INIT(1 << 20),
                                .sink = { .fd = -1 } };
     if (fd_fill_std() < 0) return EXIT_OWN_ERROR;
     fd_close_from(STDERR_FILENO + 1); /* what leaked into us would stay open as long as a session in the background */

@@ -88,7 +88,8 @@ int query_print(struct client *c)
     CLEANUP(buf_done) struct buf out = BUF_INIT(65536);
     int err = strcasecmp(c->cmd.query, "help") == 0 ? put_help(&out) : ERR_NOT_FOUND;
     for (size_t i = 0; err == ERR_NOT_FOUND && i < ARRAY_LEN(queries); i++)
-        if (strcasecmp(c->cmd.query, queries[i].name) == 0 || (queries[i].keyword && strcasecmp(c->cmd.query, queries[i].keyword) == 0))
+        if (strcasecmp(c->cmd.query, queries[i].name) == 0 ||
+            (queries[i].keyword && strcasecmp(c->cmd.query, queries[i].keyword) == 0))
             err = queries[i].list(&out);
     if (err == ERR_NOT_FOUND) {
         dprintf(STDERR_FILENO, "Unsupported query \"%s\"\r\n", c->cmd.query);

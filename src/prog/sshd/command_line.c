@@ -79,26 +79,57 @@ static bool port_is_good(const char *text)
 static int take_flag(struct command_line *c, int flag)
 {
     switch (flag) {
-    case 'C': return add_test_spec(&c->test_spec, optarg);
-    case 'D': c->no_detach = true; return 0;
-    case 'G': c->mode = MODE_DUMP_ONLY; return 0;
-    case 'T': c->mode = MODE_DUMP; return 0;
-    case 't': c->mode = MODE_TEST; return 0;
-    case 'V': c->mode = MODE_VERSION; return 0;
-    case 'E': c->log_file = optarg; return 0;
-    case 'e': c->log_stderr = true; return 0;
-    case 'f': c->config_path = optarg; return 0;
-    case 'i': c->inetd = true; return 0;
-    case 'q': c->quiet = true; return 0;
-    case 'u': return take_utmp_len(c, optarg);
+    case 'C':
+        return add_test_spec(&c->test_spec, optarg);
+    case 'D':
+        c->no_detach = true;
+        return 0;
+    case 'G':
+        c->mode = MODE_DUMP_ONLY;
+        return 0;
+    case 'T':
+        c->mode = MODE_DUMP;
+        return 0;
+    case 't':
+        c->mode = MODE_TEST;
+        return 0;
+    case 'V':
+        c->mode = MODE_VERSION;
+        return 0;
+    case 'E':
+        c->log_file = optarg;
+        return 0;
+    case 'e':
+        c->log_stderr = true;
+        return 0;
+    case 'f':
+        c->config_path = optarg;
+        return 0;
+    case 'i':
+        c->inetd = true;
+        return 0;
+    case 'q':
+        c->quiet = true;
+        return 0;
+    case 'u':
+        return take_utmp_len(c, optarg);
     case 'd':
         c->no_detach = true;
         if (c->debug < 3) c->debug++;
         return 0;
-    case 'b': case 'k': case 'Q': case 'r': case 'R': return 0; /* of old versions: accepted, without effect */
-    case '?': case ':': return ERR_FORMAT;
-    case 'p': return port_is_good(optarg) ? add_setting(&c->settings, 'p', optarg) : ERR_FORMAT;
-    default: return add_setting(&c->settings, (char)flag, optarg);
+    case 'b':
+    case 'k':
+    case 'Q':
+    case 'r':
+    case 'R':
+        return 0; /* of old versions: accepted, without effect */
+    case '?':
+    case ':':
+        return ERR_FORMAT;
+    case 'p':
+        return port_is_good(optarg) ? add_setting(&c->settings, 'p', optarg) : ERR_FORMAT;
+    default:
+        return add_setting(&c->settings, (char)flag, optarg);
     }
 }
 

@@ -14,16 +14,16 @@ enum command_line_mode {
 
 struct command_line {
     enum command_line_mode mode;
-    const char *config_path; /* -f, or NULL: the default */
-    const char *log_file;    /* -E */
-    bool no_detach;          /* -D */
-    bool inetd;              /* -i */
-    bool log_stderr;         /* -e */
-    bool quiet;              /* -q */
-    unsigned debug;          /* -d, at most 3 */
+    const char *config_path;  /* -f, or NULL: the default */
+    const char *log_file;     /* -E */
+    bool no_detach;           /* -D */
+    bool inetd;               /* -i */
+    bool log_stderr;          /* -e */
+    bool quiet;               /* -q */
+    unsigned debug;           /* -d, at most 3 */
     unsigned utmp_host_bytes; /* -u; 0: no names from DNS */
-    struct strv settings;    /* "Keyword=value" of -o, -p, -h, -c, -g, -4, -6 */
-    struct strv test_spec;   /* "user=x" ... of -C */
+    struct strv settings;     /* "Keyword=value" of -o, -p, -h, -c, -g, -4, -6 */
+    struct strv test_spec;    /* "user=x" ... of -C */
 };
 
 /* ERR_FORMAT after the usage or a sentence was written to stderr. */

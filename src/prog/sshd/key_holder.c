@@ -1,6 +1,6 @@
-/* sshd-keys, the key holder: loads the private host keys named on its command line, gives up all rights, and signs exchange hashes for monitors.
- * A monitor's socket comes from the listener; what is signed is 20 to 64 bytes, so that a signature made here is never one of a user's
- * authentication or of anything longer. */
+/* sshd-keys, the key holder: loads the private host keys named on its command line, gives up all rights, and signs exchange hashes
+ * for monitors. A monitor's socket comes from the listener; what is signed is 20 to 64 bytes, so that a signature made here is
+ * never one of a user's authentication or of anything longer. */
 #include "base/secret.h"
 #include "crypto/crypto.h"
 #include "ipc/ipc.h"
@@ -17,7 +17,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { KEYS_MAX = 64, CLIENTS_MAX = 65536, HASH_MIN_BYTES = 20, HASH_MAX_BYTES = 64 };
+enum {
+    KEYS_MAX = 64,
+    CLIENTS_MAX = 65536,
+    HASH_MIN_BYTES = 20,
+    HASH_MAX_BYTES = 64
+};
 
 struct holder;
 
@@ -53,14 +58,17 @@ static int read_key(const char *path, struct wr *problems, struct key **ret)
     if (err == 0) err = file_check_private(fd, &mode);
     if (err == ERR_DENIED && fd >= 0) {
         char why[FILE_WHY_BYTES];
-        snprintf(why, sizeof why, "bad permissions: permissions %04o are too open; it must not be accessible by others (chmod 600 \"%s\")",
+        snprintf(why, sizeof why,
+                 "bad permissions: permissions %04o are too open; it must not be accessible by others (chmod 600 \"%s\")",
                  mode & 07777, path);
         put_problem(problems, path, why);
         return err;
     }
     if (err == 0) err = file_read_fd(fd, &file);
     if (err == 0) err = private_file_parse(buf_view(&file), VIEW_EMPTY, ret);
-    if (err < 0) put_problem(problems, path, err == ERR_PASSPHRASE_NEEDED ? "it has a passphrase, which nobody can type at start" : err_text(err));
+    if (err < 0)
+        put_problem(problems, path,
+                    err == ERR_PASSPHRASE_NEEDED ? "it has a passphrase, which nobody can type at start" : err_text(err));
     return err;
 }
 

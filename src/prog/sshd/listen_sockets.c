@@ -5,7 +5,9 @@
 
 #include <stdlib.h>
 
-enum { LISTEN_SOCKETS_MAX = 256 };
+enum {
+    LISTEN_SOCKETS_MAX = 256
+};
 
 static const int families[] = { [CONF_AF_ANY] = AF_UNSPEC, [CONF_AF_INET] = AF_INET, [CONF_AF_INET6] = AF_INET6 };
 

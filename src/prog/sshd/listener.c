@@ -15,9 +15,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { READY_MONITORS = 4, ACCEPTS_PER_TURN = 16, ACCEPT_PAUSE_MS = 1000, EXIT_USAGE = 1, EXIT_FAILED = 255 };
+enum {
+    READY_MONITORS = 4,
+    ACCEPTS_PER_TURN = 16,
+    ACCEPT_PAUSE_MS = 1000,
+    EXIT_USAGE = 1,
+    EXIT_FAILED = 255
+};
 
-/* MaxStartups start:rate:full: from start on some, from full on all new connections are refused, so that half-open ones cannot keep real users out. */
+/* MaxStartups start:rate:full: from start on some, from full on all new connections are refused, so that half-open ones cannot keep
+ * real users out. */
 static bool must_drop(const struct listener *l)
 {
     const struct conf_max_startups *max = &l->options.max_startups;
@@ -52,7 +59,8 @@ static void note_taken(struct listener *l)
 {
     if (!l->throttled_since) return;
     long s = (long)((loop_now(l->loop) - l->throttled_since) / 1000);
-    log_info(&l->sink.log, "exited MaxStartups throttling after %02ld:%02ld:%02ld, %u connections dropped", s / 3600, s / 60 % 60, s % 60, l->n_dropped);
+    log_info(&l->sink.log, "exited MaxStartups throttling after %02ld:%02ld:%02ld, %u connections dropped", s / 3600, s / 60 % 60,
+             s % 60, l->n_dropped);
     l->throttled_since = 0;
     l->n_dropped = 0;
 }
@@ -65,8 +73,9 @@ static void drop(struct listener *l, int fd)
     sock_peer_text(fd, &peer);
     sock_local_text(fd, &local);
     note_drop(l);
-    log_at(&l->sink.log, l->n_dropped == 1 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG1, "drop connection #%zu from [%s]:%d on [%s]:%d past MaxStartups", monitors_n_starting(l->monitors), peer.host, peer.port,
-             local.host, local.port);
+    log_at(&l->sink.log, l->n_dropped == 1 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG1,
+           "drop connection #%zu from [%s]:%d on [%s]:%d past MaxStartups", monitors_n_starting(l->monitors), peer.host, peer.port,
+           local.host, local.port);
     (void)!fd_write(fd, farewell, sizeof farewell - 1, &n);
     fd_close(fd);
 }
@@ -167,7 +176,9 @@ static void on_hangup(void *arg, UNUSED int signal)
     int err = spawn_self_path(&self);
     const char *program = l->argv[0][0] == '/' ? l->argv[0] : self;
     struct spawn_fd fds[SPAWN_FDS_MAX];
-    struct spawn s = { .path = program, .argv = (const char *const *)l->argv, .fds = fds, .n_fds = keep_given_sockets(l, fds), .keep_std = true };
+    struct spawn s = {
+        .path = program, .argv = (const char *const *)l->argv, .fds = fds, .n_fds = keep_given_sockets(l, fds), .keep_std = true
+    };
     if (err == 0) err = spawn_exec(&s);
     log_error(&l->sink.log, "RESTART FAILED: av[0]='%s', error: %s.", l->argv[0], err_text(err));
 }
@@ -180,7 +191,7 @@ static int start_log(struct listener *l, bool is_starting)
     bool to_stderr = l->cmd.log_stderr || l->cmd.debug || l->cmd.mode != MODE_SERVE || (is_starting && !l->cmd.inetd);
     logsink_done(&l->sink);
     l->sink = (struct logsink){ .fd = -1 };
-    enum log_level level = l->cmd.quiet    ? LOG_LEVEL_QUIET
+    enum log_level level = l->cmd.quiet   ? LOG_LEVEL_QUIET
                            : l->cmd.debug ? (enum log_level)(LOG_LEVEL_DEBUG1 + l->cmd.debug - 1)
                                           : (enum log_level)l->options.log_level;
     if (l->cmd.log_file) return logsink_init_file(&l->sink, level, l->cmd.log_file);
@@ -256,10 +267,15 @@ static int test_keys(struct listener *l)
 static int run(struct listener *l)
 {
     switch (l->cmd.mode) {
-    case MODE_TEST: return test_keys(l);
-    case MODE_DUMP: TRY(test_keys(l)); return listener_dump(l);
-    case MODE_DUMP_ONLY: return listener_dump(l);
-    default: return l->cmd.inetd ? serve_inetd(l) : serve_forever(l);
+    case MODE_TEST:
+        return test_keys(l);
+    case MODE_DUMP:
+        TRY(test_keys(l));
+        return listener_dump(l);
+    case MODE_DUMP_ONLY:
+        return listener_dump(l);
+    default:
+        return l->cmd.inetd ? serve_inetd(l) : serve_forever(l);
     }
 }
 
@@ -294,7 +310,11 @@ static int status_of(const struct listener *l, int result)
 
 int main(int argc, char **argv)
 {
-    struct listener l = { .argv = argv, .image = CONF_IMAGE_INIT, .setup = BUF_INIT(512 << 20), .host_keys = BUF_INIT(1 << 20), .key_holder = { .fd = -1 } };
+    struct listener l = { .argv = argv,
+                          .image = CONF_IMAGE_INIT,
+                          .setup = BUF_INIT(512 << 20),
+                          .host_keys = BUF_INIT(1 << 20),
+                          .key_holder = { .fd = -1 } };
     if (fd_fill_std() < 0) return EXIT_FAILED;
     spawn_reset_signals(true);
     proctitle_init(argc, argv);
@@ -315,7 +335,8 @@ int main(int argc, char **argv)
     }
     if (err == 0) err = start_log(&l, true);
     if (err == 0) {
-        proctitle_set("sshd: %s [listener] 0 of %d-%d startups", l.config_path, l.options.max_startups.begin, l.options.max_startups.full);
+        proctitle_set("sshd: %s [listener] 0 of %d-%d startups", l.config_path, l.options.max_startups.begin,
+                      l.options.max_startups.full);
         err = run(&l);
     }
     int status = status_of(&l, err);

@@ -21,21 +21,27 @@ struct listener {
     struct sshd_options options; /* global part */
     struct logsink sink;
     struct loop *loop;
-    struct buf setup;            /* session_setup for monitors */
-    struct buf host_keys;        /* list of blobs, from the key holder */
+    struct buf setup;     /* session_setup for monitors */
+    struct buf host_keys; /* list of blobs, from the key holder */
     struct ipc key_holder;
-    struct strv parts;           /* paths of the other programs, as enum part */
+    struct strv parts; /* paths of the other programs, as enum part */
     struct monitors *monitors;
     int *sockets;
-    size_t n_sockets, n_given;   /* given: by systemd, from DAEMON_LISTEN_FIRST on */
+    size_t n_sockets, n_given; /* given: by systemd, from DAEMON_LISTEN_FIRST on */
     struct loop_fd **watches;
     struct loop_timer *accept_again;
-    int served_status;           /* -d, -i: how the one session ended */
-    ms throttled_since;          /* 0: connections are taken */
+    int served_status;  /* -d, -i: how the one session ended */
+    ms throttled_since; /* 0: connections are taken */
     unsigned n_dropped;
 };
 
-enum part { PART_IDX_KEYS, PART_IDX_SESSION, PART_IDX_AUTH, PART_IDX_USER, PART_IDX_MAX };
+enum part {
+    PART_IDX_KEYS,
+    PART_IDX_SESSION,
+    PART_IDX_AUTH,
+    PART_IDX_USER,
+    PART_IDX_MAX
+};
 
 /* For its processes: stderr if that is the log, else -1, as whoever waits for the end of our output would wait for the daemon's. */
 static inline int listener_stderr(const struct listener *l) { return l->cmd.log_stderr || l->cmd.debug ? 2 : -1; }

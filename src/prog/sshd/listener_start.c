@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { KEYS_WAIT_MS = 60000 };
+enum {
+    KEYS_WAIT_MS = 60000
+};
 
 static void print_diag(const struct conf_diag *diag)
 {
@@ -82,7 +84,8 @@ int listener_find_parts(struct listener *l)
             if (n > 0 && (size_t)n < sizeof path && access(path, X_OK) == 0) TRY(strv_add(&l->parts, view_str(path)));
         }
         if (l->parts.n == found) {
-            log_at(&l->sink.log, LOG_LEVEL_FATAL, "cannot find %s beside this program or in %s: is the installation complete?", names[i], NACRE_LIBEXECDIR);
+            log_at(&l->sink.log, LOG_LEVEL_FATAL, "cannot find %s beside this program or in %s: is the installation complete?",
+                   names[i], NACRE_LIBEXECDIR);
             return ERR_NOT_FOUND;
         }
     }
@@ -102,7 +105,11 @@ static int start_key_holder(struct listener *l)
     TRY(ipc_init(&l->key_holder, pair[0], IPC_L, IPC_K));
     l->key_holder.state = IPC_ANY;
     const struct spawn_fd fds[] = { { theirs, PART_IPC_FD }, { listener_stderr(l), STDERR_FILENO } };
-    struct spawn s = { .path = l->parts.v[PART_IDX_KEYS], .argv = (const char *const *)argv.v, .fds = fds, .n_fds = ARRAY_LEN(fds), .new_session = true };
+    struct spawn s = { .path = l->parts.v[PART_IDX_KEYS],
+                       .argv = (const char *const *)argv.v,
+                       .fds = fds,
+                       .n_fds = ARRAY_LEN(fds),
+                       .new_session = true };
     pid_t pid;
     return spawn_run(&s, &pid);
 }
@@ -165,7 +172,11 @@ static int read_test_spec(const struct strv *spec, struct sshd_conf_ctx *ret)
     const struct {
         const char *name;
         const char **field;
-    } rows[] = { { "user=", &ret->user }, { "host=", &ret->host }, { "addr=", &ret->address }, { "laddr=", &ret->local_address }, { "rdomain=", &ret->rdomain } };
+    } rows[] = { { "user=", &ret->user },
+                 { "host=", &ret->host },
+                 { "addr=", &ret->address },
+                 { "laddr=", &ret->local_address },
+                 { "rdomain=", &ret->rdomain } };
     for (size_t i = 0; i < spec->n; i++) {
         const char *text = spec->v[i];
         bool known = false;

@@ -1,6 +1,6 @@
-/* sshd-session, the monitor: decides for one connection, with all rights and without ever parsing an SSH packet. Started ahead of need; its network child and
- * its user child are started with it and wait as well. What a child asks has to be in ipc/messages.def for the state the connection is in
- * by the monitor's own account; anything else ends the connection. */
+/* sshd-session, the monitor: decides for one connection, with all rights and without ever parsing an SSH packet. Started ahead of
+ * need; its network child and its user child are started with it and wait as well. What a child asks has to be in ipc/messages.def
+ * for the state the connection is in by the monitor's own account; anything else ends the connection. */
 #include "prog/sshd/monitor.h"
 
 #include "crypto/crypto.h"
@@ -19,7 +19,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CHILD_WAIT_MS = 3000 };
+enum {
+    CHILD_WAIT_MS = 3000
+};
 
 /* ---- children ---- */
 
@@ -31,7 +33,9 @@ static int start_child(struct monitor *m, const char *name, int program_fd, enum
     TRY(ipc_init(ret_ipc, pair[0], IPC_M, role));
     const struct spawn_fd fds[] = { { theirs, PART_IPC_FD }, { STDERR_FILENO, STDERR_FILENO } };
     const char *argv[] = { name, m->setup.debug ? "-d" : NULL, NULL };
-    struct spawn s = { .path = name, .exec_fd = program_fd, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds), .die_with_parent = true };
+    struct spawn s = {
+        .path = name, .exec_fd = program_fd, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds), .die_with_parent = true
+    };
     return spawn_run(&s, ret_pid);
 }
 
@@ -74,7 +78,7 @@ static void log_child_line(struct monitor *m, uint32_t level, struct view line, 
 
 static int start_log(struct monitor *m)
 {
-    enum log_level level = m->setup.quiet    ? LOG_LEVEL_QUIET
+    enum log_level level = m->setup.quiet   ? LOG_LEVEL_QUIET
                            : m->setup.debug ? (enum log_level)(LOG_LEVEL_DEBUG1 + m->setup.debug - 1)
                                             : (enum log_level)m->options.log_level;
     bool to_stderr = m->setup.log_stderr;
@@ -95,8 +99,14 @@ int monitor_eval_options(struct monitor *m)
 {
     CLEANUP(conf_diag_done) struct conf_diag diag = CONF_DIAG_INIT;
     struct sshd_conf_ctx ctx = {
-        .user = m->who.name, .host = m->peer_host, .address = m->peer.host, .local_address = m->local.host, .local_port = m->local.port,
-        .version = "Nacre_" NACRE_VERSION, .invalid_user = m->who.name && !m->who.user, .in_group = setup_in_group,
+        .user = m->who.name,
+        .host = m->peer_host,
+        .address = m->peer.host,
+        .local_address = m->local.host,
+        .local_port = m->local.port,
+        .version = "Nacre_" NACRE_VERSION,
+        .invalid_user = m->who.name && !m->who.user,
+        .in_group = setup_in_group,
     };
     struct sshd_options fresh;
     int err = setup_options(&m->setup, m->who.name ? &ctx : NULL, &m->algs.conf, &diag, &fresh);
@@ -116,8 +126,8 @@ int monitor_eval_options(struct monitor *m)
 static void end_log(struct monitor *m, const char *what, const char *separator, const char *text)
 {
     const char *kind = !m->who.name ? "" : m->who.valid ? "authenticating user " : "invalid user ";
-    monitor_log(m, LOG_LEVEL_INFO, "%s%s%s%s%s port %d%s%s [preauth]", what, kind, m->who.name ? m->who.name : "", m->who.name ? " " : "", m->peer.host,
-                m->peer.port, separator, text);
+    monitor_log(m, LOG_LEVEL_INFO, "%s%s%s%s%s port %d%s%s [preauth]", what, kind, m->who.name ? m->who.name : "",
+                m->who.name ? " " : "", m->peer.host, m->peer.port, separator, text);
 }
 
 static int on_net_end(struct monitor *m, struct view fields)
@@ -149,8 +159,8 @@ static int on_net_end(struct monitor *m, struct view fields)
         break;
     default:
         monitor_log(m, LOG_LEVEL_INFO, "ssh_dispatch_run_fatal: Connection from %s%s%s port %d: %s [preauth]",
-                    m->who.name ? (m->who.valid ? "authenticating user " : "invalid user ") : "", m->who.name ? m->who.name : "", m->peer.host, m->peer.port,
-                    text);
+                    m->who.name ? (m->who.valid ? "authenticating user " : "invalid user ") : "", m->who.name ? m->who.name : "",
+                    m->peer.host, m->peer.port, text);
         break;
     }
     return ERR_PEER_CLOSED;
@@ -191,7 +201,8 @@ static int on_net_peer(struct monitor *m, struct view fields)
     struct ipc_net_peer p;
     TRY(ipc_net_peer_get(fields, &p));
     m->peer_said_ident = true;
-    log_debug(&m->sink.log, "Remote protocol version 2.0, remote software version %.*s", VIEW_ARG(view_sub(p.ident, 8, p.ident.len)));
+    log_debug(&m->sink.log, "Remote protocol version 2.0, remote software version %.*s",
+              VIEW_ARG(view_sub(p.ident, 8, p.ident.len)));
     return 0;
 }
 
@@ -212,7 +223,8 @@ static int on_auth_none(struct monitor *m, struct view fields)
     TRY(ipc_auth_none_get(fields, &q));
     TRY(monitor_set_applicant(m, q.user, q.service));
     bool is_none = view_eq_str(q.method, "none");
-    a.passed = is_none && method_is_allowed(m, &a) && m->options.permit_empty_passwords && m->options.password_authentication && password_is_right(m, VIEW_LIT(""));
+    a.passed = is_none && method_is_allowed(m, &a) && m->options.permit_empty_passwords && m->options.password_authentication &&
+               password_is_right(m, VIEW_LIT(""));
     return conclude(m, &a, 0);
 }
 
@@ -357,13 +369,15 @@ static int send_net_start(struct monitor *m)
     CLEANUP(buf_done) struct buf algorithms = BUF_INIT(65536), host_keys = BUF_INIT(1 << 20), ident = BUF_INIT(1024);
     const struct sshd_options *o = &m->options;
     TRY(monitor_list_host_keys(m, &algorithms, &host_keys));
-    TRY(buf_printf(&ident, "SSH-2.0-Nacre_%s%s%s", NACRE_VERSION, o->version_addendum ? " " : "", o->version_addendum ? o->version_addendum : ""));
+    TRY(buf_printf(&ident, "SSH-2.0-Nacre_%s%s%s", NACRE_VERSION, o->version_addendum ? " " : "",
+                   o->version_addendum ? o->version_addendum : ""));
     const int fds[2] = { m->in_fd, m->one_socket ? m->in_fd : m->out_fd };
-    return IPC_SEND_FDS(&m->net, net_start, fds, 2, .one_socket = m->one_socket, .ident = buf_view(&ident), .kex = view_str(o->kex_algorithms),
-                        .host_key_algorithms = buf_view(&algorithms), .ciphers = view_str(o->ciphers), .macs = view_str(o->macs),
-                        .compression = o->compression ? view_str(algorithms_compression(false)) : VIEW_LIT("none"),
-                        .server_sig_algs = view_str(o->pubkey_accepted_algorithms), .rekey_bytes = o->rekey_limit.bytes,
-                        .rekey_ms = (uint64_t)o->rekey_limit.seconds * 1000, .log_level = m->sink.log.level, .host_keys = buf_view(&host_keys));
+    return IPC_SEND_FDS(
+        &m->net, net_start, fds, 2, .one_socket = m->one_socket, .ident = buf_view(&ident), .kex = view_str(o->kex_algorithms),
+        .host_key_algorithms = buf_view(&algorithms), .ciphers = view_str(o->ciphers), .macs = view_str(o->macs),
+        .compression = o->compression ? view_str(algorithms_compression(false)) : VIEW_LIT("none"),
+        .server_sig_algs = view_str(o->pubkey_accepted_algorithms), .rekey_bytes = o->rekey_limit.bytes,
+        .rekey_ms = (uint64_t)o->rekey_limit.seconds * 1000, .log_level = m->sink.log.level, .host_keys = buf_view(&host_keys));
 }
 
 static int take_connection(struct monitor *m)
@@ -381,7 +395,8 @@ static int take_connection(struct monitor *m)
     snprintf(m->peer_host, sizeof m->peer_host, "%s", m->peer.host);
     m->grace_end = m->options.login_grace_time ? clock_now() + (ms)m->options.login_grace_time * 1000 : MS_NEVER;
     proctitle_set("sshd: [accepted]");
-    monitor_log(m, LOG_LEVEL_VERBOSE, "Connection from %s port %d on %s port %d rdomain \"\"", m->peer.host, m->peer.port, m->local.host, m->local.port);
+    monitor_log(m, LOG_LEVEL_VERBOSE, "Connection from %s port %d on %s port %d rdomain \"\"", m->peer.host, m->peer.port,
+                m->local.host, m->local.port);
     sock_tos(m->out_fd, m->options.ipqos.interactive);
     if (m->options.use_dns && m->setup.utmp_host_bytes) (void)!sock_reverse(&m->peer_addr, true, m->peer_host);
     m->net.state = IPC_UNKEYED;
@@ -408,7 +423,8 @@ static void warm_up(void)
         CLEANUP(key_unrefp) struct key *k = NULL;
         CLEANUP(buf_done) struct buf signature = BUF_INIT(1024);
         CLEANUP(freep) char *fingerprint = NULL;
-        if (key_generate(key_type_find(view_str(types[i])), 0, &k) < 0 || key_sign(k, VIEW_EMPTY, VIEW_LIT("x"), &signature) < 0) continue;
+        if (key_generate(key_type_find(view_str(types[i])), 0, &k) < 0 || key_sign(k, VIEW_EMPTY, VIEW_LIT("x"), &signature) < 0)
+            continue;
         (void)!key_verify_blob(key_blob(k), view_str(types[i]), VIEW_LIT("x"), buf_view(&signature));
         (void)!key_fingerprint(key_blob(k), DIGEST_SHA256, &fingerprint);
     }
@@ -440,11 +456,16 @@ static int start_children(struct monitor *m)
     return m->options.use_pam || m->user_child.fd >= 0 ? 0 : monitor_start_user_child(m);
 }
 
-static struct monitor m = { .in_fd = -1, .out_fd = -1, .user_child = { .fd = -1 }, .net = { .fd = -1 }, .session_id = BUF_INIT(64),
-                            .who = { .auth_info = BUF_INIT(65536) }, .stray_fields = BUF_INIT_SECRET(1 << 20) };
+static struct monitor m = { .in_fd = -1,
+                            .out_fd = -1,
+                            .user_child = { .fd = -1 },
+                            .net = { .fd = -1 },
+                            .session_id = BUF_INIT(64),
+                            .who = { .auth_info = BUF_INIT(65536) },
+                            .stray_fields = BUF_INIT_SECRET(1 << 20) };
 
-/* Who is waited for is cut off, now or as soon as it is asked something: the monitor then goes the way it goes when a child dies, and PAM session,
- * terminals and login records are closed. */
+/* Who is waited for is cut off, now or as soon as it is asked something: the monitor then goes the way it goes when a child dies,
+ * and PAM session, terminals and login records are closed. */
 static void on_terminate(UNUSED int signal)
 {
     int saved = errno;

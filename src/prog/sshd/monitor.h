@@ -1,4 +1,5 @@
-/* The monitor's own parts, for the files of its folder only. One monitor has one connection; `struct monitor` is all there is to know of it. */
+/* The monitor's own parts, for the files of its folder only. One monitor has one connection; `struct monitor` is all there is to
+ * know of it. */
 #pragma once
 
 #include "io/algorithms.h"
@@ -13,17 +14,23 @@
 
 #include <signal.h>
 
-enum auth_method { METHOD_NONE, METHOD_PUBLICKEY, METHOD_PASSWORD, METHOD_KBDINT, METHOD_MAX };
+enum auth_method {
+    METHOD_NONE,
+    METHOD_PUBLICKEY,
+    METHOD_PASSWORD,
+    METHOD_KBDINT,
+    METHOD_MAX
+};
 
 /* An authentication request on its way to a verdict. */
 struct attempt {
     enum auth_method method;
-    const char *method_name;   /* as logged */
-    struct view submethod;     /* "pam" after keyboard-interactive */
+    const char *method_name; /* as logged */
+    struct view submethod;   /* "pam" after keyboard-interactive */
     bool passed;
-    bool denied;               /* right, but the account modules let nobody in: the end of the connection */
-    bool postponed;            /* no verdict yet: PK_OK, a question, a new password wanted */
-    char detail[512];          /* ": ED25519 SHA256:..." */
+    bool denied;                                /* right, but the account modules let nobody in: the end of the connection */
+    bool postponed;                             /* no verdict yet: PK_OK, a question, a new password wanted */
+    char detail[512];                           /* ": ED25519 SHA256:..." */
     struct authorized_keys_options key_options; /* of the line that has the key; the applicant's only when the signature is right */
     bool has_key_options;
 };
@@ -31,14 +38,14 @@ struct attempt {
 /* Who wants in, and what holds for them. */
 struct applicant {
     char *name, *style, *service; /* as the first request had them; NULL before it */
-    struct user *user;         /* NULL: there is none of this name */
-    bool valid;                /* exists and is allowed in; all else costs the same time and talk */
+    struct user *user;            /* NULL: there is none of this name */
+    bool valid;                   /* exists and is allowed in; all else costs the same time and talk */
     int failures;
-    bool tried;                /* some attempt other than none was made */
-    struct strv chains;        /* AuthenticationMethods not yet fulfilled; empty: any one method */
+    bool tried;                                 /* some attempt other than none was made */
+    struct strv chains;                         /* AuthenticationMethods not yet fulfilled; empty: any one method */
     struct authorized_keys_options key_options; /* of the keys that were accepted */
     bool has_key_options;
-    struct buf auth_info;      /* lines for SSH_USER_AUTH */
+    struct buf auth_info; /* lines for SSH_USER_AUTH */
     struct pam *pam;
     bool must_change_password;
 };
@@ -47,7 +54,7 @@ struct monitor {
     struct logsink sink;
     struct algorithms algs;
     struct body_session_setup setup; /* lent by a mapping that stays */
-    struct sshd_options options;  /* global part, then that of the user */
+    struct sshd_options options;     /* global part, then that of the user */
     struct ipc listener, key_holder, net, user_child;
     pid_t net_pid, user_pid;
     int in_fd, out_fd;
@@ -55,16 +62,16 @@ struct monitor {
     struct sock_text peer, local;
     struct sock_addr peer_addr;
     char peer_host[SOCK_HOST_BYTES]; /* by reverse lookup if UseDNS, else the address */
-    struct buf session_id;       /* the first hash that was signed */
+    struct buf session_id;           /* the first hash that was signed */
     bool host_key_was_used;
-    uint32_t host_key_used;      /* the key of the first key exchange */
-    struct strv host_key_names;  /* signature algorithms we have keys for, each with its key's index */
+    uint32_t host_key_used;     /* the key of the first key exchange */
+    struct strv host_key_names; /* signature algorithms we have keys for, each with its key's index */
     uint32_t host_key_idx[64];
     ms grace_end, request_began;
     bool peer_said_ident;
-    bool net_said_end, user_said_end; /* net_end, user_end came: else a child that closes its socket has died */
+    bool net_said_end, user_said_end;    /* net_end, user_end came: else a child that closes its socket has died */
     volatile sig_atomic_t is_terminated; /* we closed the sockets */
-    bool dismissed;              /* a verdict ended the connection: nothing is decided any more */
+    bool dismissed;                      /* a verdict ended the connection: nothing is decided any more */
     struct applicant who;
     /* Keyboard-interactive through PAM: a message that arrived where a response was expected. */
     uint8_t stray_number;
@@ -76,13 +83,15 @@ struct monitor {
 #define monitor_log(m, level, ...) log_at(&(m)->sink.log, level, __VA_ARGS__)
 
 /* ---- monitor_user.c ---- */
-/* The first request of a connection names user and service; later ones have to be the same: else ERR_DENIED, and the verdict was sent. */
+/* The first request of a connection names user and service; later ones have to be the same: else ERR_DENIED, and the verdict was
+ * sent. */
 int monitor_set_applicant(struct monitor *m, struct view user, struct view service) MUST_USE;
 void monitor_applicant_done(struct applicant *who);
 
 /* ---- monitor_methods.c ---- */
 bool method_is_enabled(const struct monitor *m, enum auth_method method);
-/* Enabled, and the next step of some chain of AuthenticationMethods. Others fail without being looked at: nobody learns from them whether a password is right. */
+/* Enabled, and the next step of some chain of AuthenticationMethods. Others fail without being looked at: nobody learns from them
+ * whether a password is right. */
 bool method_is_allowed(const struct monitor *m, const struct attempt *a);
 /* Ends the connection with this text as the answer to the request at hand. ERR_DENIED when that is on its way. */
 int method_dismiss(struct monitor *m, const char *text) MUST_USE;
@@ -110,9 +119,11 @@ int monitor_list_host_keys(struct monitor *m, struct buf *ret_algorithms, struct
 int monitor_sign(struct monitor *m, struct view algorithm, struct view hash, struct buf *ret_signature) MUST_USE;
 /* The public blob used in the first key exchange; empty before it. */
 struct view monitor_host_key_blob(const struct monitor *m);
-int monitor_choose_group(struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p, struct buf *ret_g) MUST_USE;
+int monitor_choose_group(struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p,
+                         struct buf *ret_g) MUST_USE;
 
-/* Ahead of need, unless PAM is used: what modules give a session (limits, cgroup, keyring, login uid) is inherited by processes started afterwards only. */
+/* Ahead of need, unless PAM is used: what modules give a session (limits, cgroup, keyring, login uid) is inherited by processes
+ * started afterwards only. */
 int monitor_start_user_child(struct monitor *m) MUST_USE;
 
 /* Closes what leads to the user child, if there is one, and waits for its end. */

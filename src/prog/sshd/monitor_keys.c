@@ -1,4 +1,5 @@
-/* Host keys and groups: which signature algorithms we can offer, and the questions that go on to the key holder and the moduli file. */
+/* Host keys and groups: which signature algorithms we can offer, and the questions that go on to the key holder and the moduli
+ * file. */
 #include "prog/sshd/monitor.h"
 
 #include "crypto/kex.h"
@@ -7,7 +8,10 @@
 #include "os/file.h"
 #include "os/random.h"
 
-enum { KEY_HOLDER_WAIT_MS = 30000, MODULI_BYTES_MAX = 64 << 20 };
+enum {
+    KEY_HOLDER_WAIT_MS = 30000,
+    MODULI_BYTES_MAX = 64 << 20
+};
 
 /* The index of the key whose blob has the type that the algorithm signs with; false if there is none. */
 static bool find_host_key(const struct monitor *m, const struct key_type *algorithm, uint32_t *ret_idx, struct view *ret_blob)
@@ -69,7 +73,8 @@ struct view monitor_host_key_blob(const struct monitor *m)
     return blob;
 }
 
-static int choose_from_file(const struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p, struct buf *ret_g)
+static int choose_from_file(const struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p,
+                            struct buf *ret_g)
 {
     CLEANUP(buf_done) struct buf file = BUF_INIT(MODULI_BYTES_MAX);
     struct moduli_group group = { 0, BUF_INIT(2048), BUF_INIT(2048) };
@@ -82,7 +87,8 @@ static int choose_from_file(const struct monitor *m, uint32_t min_bits, uint32_t
     return err;
 }
 
-int monitor_choose_group(struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p, struct buf *ret_g)
+int monitor_choose_group(struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p,
+                         struct buf *ret_g)
 {
     struct view p, g;
     int err = choose_from_file(m, min_bits, bits, max_bits, ret_p, ret_g);

@@ -1,4 +1,5 @@
-/* Methods: which can go on, what several of them together mean (AuthenticationMethods), how failures are counted, delayed and logged. */
+/* Methods: which can go on, what several of them together mean (AuthenticationMethods), how failures are counted, delayed and
+ * logged. */
 #include "prog/sshd/monitor.h"
 
 #include "os/clock.h"
@@ -12,7 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FAILURE_DELAY_MS = 5, FAILURE_JITTER_MS = 5, BANNER_BYTES_MAX = 64 * 1024, METHODS_BYTES_MAX = 256 };
+enum {
+    FAILURE_DELAY_MS = 5,
+    FAILURE_JITTER_MS = 5,
+    BANNER_BYTES_MAX = 64 * 1024,
+    METHODS_BYTES_MAX = 256
+};
 
 static const struct {
     const char *name;
@@ -27,11 +33,16 @@ bool method_is_enabled(const struct monitor *m, enum auth_method method)
 {
     const struct sshd_options *o = &m->options;
     switch (method) {
-    case METHOD_PUBLICKEY: return o->pubkey_authentication != CONF_NO;
-    case METHOD_PASSWORD: return o->password_authentication;
-    case METHOD_KBDINT: return o->kbd_interactive_authentication;
-    case METHOD_NONE: return true; /* lets in by an empty password only */
-    default: return false;
+    case METHOD_PUBLICKEY:
+        return o->pubkey_authentication != CONF_NO;
+    case METHOD_PASSWORD:
+        return o->password_authentication;
+    case METHOD_KBDINT:
+        return o->kbd_interactive_authentication;
+    case METHOD_NONE:
+        return true; /* lets in by an empty password only */
+    default:
+        return false;
     }
 }
 
@@ -102,7 +113,8 @@ bool method_is_allowed(const struct monitor *m, const struct attempt *a)
     return wanted && method_is_enabled(m, a->method);
 }
 
-/* Takes a passed method off the front of every chain that waits for it. True when some chain is fulfilled, or any method was enough. */
+/* Takes a passed method off the front of every chain that waits for it. True when some chain is fulfilled, or any method was
+ * enough. */
 static bool chains_advance(struct monitor *m, const struct attempt *a)
 {
     bool done = m->who.chains.n == 0;
@@ -125,8 +137,8 @@ static void log_attempt(struct monitor *m, const struct attempt *a, bool accepte
     if (a->method == METHOD_PUBLICKEY && !m->who.valid && !a->passed) return;
     char submethod[64] = "";
     if (a->submethod.len) snprintf(submethod, sizeof submethod, "/%.*s", VIEW_ARG(a->submethod));
-    monitor_log(m, loud ? LOG_LEVEL_INFO : LOG_LEVEL_VERBOSE, "%s %s%s for %s%s from %s port %d ssh2%s", what, a->method_name, submethod,
-                m->who.valid ? "" : "invalid user ", m->who.name, m->peer.host, m->peer.port, a->detail);
+    monitor_log(m, loud ? LOG_LEVEL_INFO : LOG_LEVEL_VERBOSE, "%s %s%s for %s%s from %s port %d ssh2%s", what, a->method_name,
+                submethod, m->who.valid ? "" : "invalid user ", m->who.name, m->peer.host, m->peer.port, a->detail);
 }
 
 /* A failed password costs its own time; the rest is made up to a floor with jitter so that fast refusals look like slow ones. */
@@ -164,7 +176,8 @@ static int send_verdict(struct monitor *m, enum auth_verdict verdict, const char
     TRY(read_banner(m, &banner));
     if (verdict == AUTH_VERDICT_SUCCESS || disconnect) TRY(put_pam_messages(m, &banner));
     m->who.tried = true;
-    return IPC_SEND(&m->net, auth_verdict, .verdict = verdict, .methods = buf_view(&list), .banner = buf_view(&banner), .disconnect = view_str(disconnect));
+    return IPC_SEND(&m->net, auth_verdict, .verdict = verdict, .methods = buf_view(&list), .banner = buf_view(&banner),
+                    .disconnect = view_str(disconnect));
 }
 
 int method_dismiss(struct monitor *m, const char *text)
@@ -179,8 +192,8 @@ int method_postpone(struct monitor *m, const struct ipc_auth_verdict *v)
     CLEANUP(buf_done) struct buf banner = BUF_INIT(BANNER_BYTES_MAX);
     TRY(read_banner(m, &banner));
     m->who.tried = true;
-    return IPC_SEND(&m->net, auth_verdict, .verdict = v->verdict, .text = v->text, .instruction = v->instruction, .n_prompts = v->n_prompts,
-                    .prompts = v->prompts, .banner = buf_view(&banner));
+    return IPC_SEND(&m->net, auth_verdict, .verdict = v->verdict, .text = v->text, .instruction = v->instruction,
+                    .n_prompts = v->n_prompts, .prompts = v->prompts, .banner = buf_view(&banner));
 }
 
 static int conclude_failure(struct monitor *m, const struct attempt *a)
@@ -196,8 +209,8 @@ static int conclude_failure(struct monitor *m, const struct attempt *a)
         return method_dismiss(m, "Access denied by the account configuration");
     }
     if (m->who.failures < m->options.max_auth_tries) return send_verdict(m, AUTH_VERDICT_FAILURE, NULL);
-    monitor_log(m, LOG_LEVEL_ERROR, "maximum authentication attempts exceeded for %s%s from %s port %d ssh2 [preauth]", m->who.valid ? "" : "invalid user ",
-                m->who.name, m->peer.host, m->peer.port);
+    monitor_log(m, LOG_LEVEL_ERROR, "maximum authentication attempts exceeded for %s%s from %s port %d ssh2 [preauth]",
+                m->who.valid ? "" : "invalid user ", m->who.name, m->peer.host, m->peer.port);
     return method_dismiss(m, "Too many authentication failures");
 }
 

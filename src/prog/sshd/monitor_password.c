@@ -1,5 +1,5 @@
-/* Passwords, keyboard-interactive and the account, through PAM or crypt(3). For applicants who cannot get in the modules run as well, with an
- * answer that cannot be right, so that time and talk are the same. */
+/* Passwords, keyboard-interactive and the account, through PAM or crypt(3). For applicants who cannot get in the modules run as
+ * well, with an answer that cannot be right, so that time and talk are the same. */
 #include "prog/sshd/monitor.h"
 
 #include "os/clock.h"
@@ -22,8 +22,8 @@ static bool password_is_right_pam(struct monitor *m, struct view password)
     int err = pam_authenticate_user(m->who.pam, &how);
     pam_set_converse(m->who.pam, NULL, NULL);
     if (err < 0)
-        log_debug(&m->sink.log, "PAM: password authentication failed for %s%s: %s", m->who.valid ? "" : "an illegal user ", m->who.name,
-                  pam_reason(m->who.pam));
+        log_debug(&m->sink.log, "PAM: password authentication failed for %s%s: %s", m->who.valid ? "" : "an illegal user ",
+                  m->who.name, pam_reason(m->who.pam));
     return err == 0;
 }
 
@@ -56,8 +56,11 @@ static int send_prompts(struct monitor *m, struct view name, struct view instruc
         wr_bool(&w, prompts[i].echo);
     }
     TRY(wr_end(&w));
-    return method_postpone(m, &(struct ipc_auth_verdict){ .verdict = AUTH_VERDICT_INFO_REQUEST, .text = name, .instruction = instruction,
-                                                          .n_prompts = (uint32_t)n, .prompts = buf_view(&packed) });
+    return method_postpone(m, &(struct ipc_auth_verdict){ .verdict = AUTH_VERDICT_INFO_REQUEST,
+                                                          .text = name,
+                                                          .instruction = instruction,
+                                                          .n_prompts = (uint32_t)n,
+                                                          .prompts = buf_view(&packed) });
 }
 
 static int take_responses(struct view fields, size_t n, struct secret *ret_answers)
@@ -74,8 +77,10 @@ static int take_responses(struct view fields, size_t n, struct secret *ret_answe
     return rd_end(&r);
 }
 
-/* Asks the user through the network child and waits. Another request, or the end of the connection, makes the modules fail and is looked at afterwards. */
-static int ask_user(struct monitor *m, struct view instruction, const struct pam_prompt *prompts, size_t n, struct secret *ret_answers)
+/* Asks the user through the network child and waits. Another request, or the end of the connection, makes the modules fail and is
+ * looked at afterwards. */
+static int ask_user(struct monitor *m, struct view instruction, const struct pam_prompt *prompts, size_t n,
+                    struct secret *ret_answers)
 {
     TRY(send_prompts(m, VIEW_EMPTY, instruction, prompts, n));
     for (;;) {
@@ -125,7 +130,8 @@ static int kbdint_pam(struct monitor *m, struct attempt *a)
     pam_set_converse(m->who.pam, NULL, NULL);
     a->passed = err == 0;
     if (err < 0 && !m->has_stray)
-        monitor_log(m, LOG_LEVEL_ERROR, "PAM: %s for %s%s from %s", pam_reason(m->who.pam), m->who.valid ? "" : "illegal user ", m->who.name, m->peer_host);
+        monitor_log(m, LOG_LEVEL_ERROR, "PAM: %s for %s%s from %s", pam_reason(m->who.pam), m->who.valid ? "" : "illegal user ",
+                    m->who.name, m->peer_host);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* Public keys: whether a key may be used for the applicant (authorized_keys files, read with the user's rights, and their options), and whether the
- * signature is right over what the monitor itself puts together. */
+/* Public keys: whether a key may be used for the applicant (authorized_keys files, read with the user's rights, and their options),
+ * and whether the signature is right over what the monitor itself puts together. */
 #include "prog/sshd/monitor.h"
 
 #include "base/base64.h"
@@ -14,7 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { AUTHORIZED_KEYS_BYTES_MAX = 64 << 20, SIGNED_BYTES_MAX = 256 * 1024 };
+enum {
+    AUTHORIZED_KEYS_BYTES_MAX = 64 << 20,
+    SIGNED_BYTES_MAX = 256 * 1024
+};
 
 /* ---- is this algorithm and key wanted at all ---- */
 
@@ -40,13 +43,15 @@ static bool key_is_usable(struct monitor *m, struct view algorithm, struct view 
     describe(m, blob, a->detail, sizeof a->detail);
     if (!method_is_allowed(m, a)) return false;
     if (!algorithm_is_accepted(m, algorithm, blob)) {
-        monitor_log(m, LOG_LEVEL_INFO, "userauth_pubkey: signature algorithm %.*s not in PubkeyAcceptedAlgorithms [preauth]", VIEW_ARG(algorithm));
+        monitor_log(m, LOG_LEVEL_INFO, "userauth_pubkey: signature algorithm %.*s not in PubkeyAcceptedAlgorithms [preauth]",
+                    VIEW_ARG(algorithm));
         return false;
     }
     if (key_from_blob(blob, &k) < 0) return false;
     bool is_rsa = key_type_of(k)->pkey == PKEY_RSA;
     if (is_rsa && key_bits(k) < (unsigned)m->options.required_rsa_size) {
-        monitor_log(m, LOG_LEVEL_INFO, "refusing RSA key of %u bits: RequiredRSASize is %d", key_bits(k), m->options.required_rsa_size);
+        monitor_log(m, LOG_LEVEL_INFO, "refusing RSA key of %u bits: RequiredRSASize is %d", key_bits(k),
+                    m->options.required_rsa_size);
         return false;
     }
     return true;
@@ -54,7 +59,8 @@ static bool key_is_usable(struct monitor *m, struct view algorithm, struct view 
 
 /* ---- authorized_keys ---- */
 
-static bool line_lets_in(struct monitor *m, const char *path, const struct authorized_keys_line *line, const struct authorized_keys_options *o)
+static bool line_lets_in(struct monitor *m, const char *path, const struct authorized_keys_line *line,
+                         const struct authorized_keys_options *o)
 {
     if (o->cert_authority) return false; /* such a line is about certificates only */
     if (o->expiry_s && o->expiry_s < clock_wall_s()) {
@@ -67,7 +73,8 @@ static bool line_lets_in(struct monitor *m, const char *path, const struct autho
     if (match < 0)
         monitor_log(m, LOG_LEVEL_INFO, "%s:%zu: bad from= list: %s", path, line->number, err_text(match));
     else
-        monitor_log(m, LOG_LEVEL_INFO, "Authentication tried for %s with correct key but not from a permitted host (host=%s, ip=%s, required=%s).",
+        monitor_log(m, LOG_LEVEL_INFO,
+                    "Authentication tried for %s with correct key but not from a permitted host (host=%s, ip=%s, required=%s).",
                     m->who.name, m->peer_host, m->peer.host, o->from);
     return false;
 }
@@ -94,7 +101,9 @@ static bool file_has_key(struct monitor *m, const char *path, struct view file, 
             }
             a->key_options = o;
             a->has_key_options = true;
-            if (m->who.valid) monitor_log(m, LOG_LEVEL_VERBOSE, "Accepted key%s found at %s:%zu", a->detail[0] ? a->detail + 1 : "", path, line.number);
+            if (m->who.valid)
+                monitor_log(m, LOG_LEVEL_VERBOSE, "Accepted key%s found at %s:%zu", a->detail[0] ? a->detail + 1 : "", path,
+                            line.number);
         }
     }
     authorized_keys_scan_done(&scan);
@@ -211,7 +220,8 @@ int publickey_query(struct monitor *m, const struct ipc_auth_publickey_query *q,
     forget_options(a);
     if (!allowed) return 0;
     a->postponed = true;
-    monitor_log(m, LOG_LEVEL_VERBOSE, "Postponed publickey for %s from %s port %d ssh2 [preauth]", m->who.name, m->peer.host, m->peer.port);
+    monitor_log(m, LOG_LEVEL_VERBOSE, "Postponed publickey for %s from %s port %d ssh2 [preauth]", m->who.name, m->peer.host,
+                m->peer.port);
     return method_postpone(m, &(struct ipc_auth_verdict){ .verdict = AUTH_VERDICT_PK_OK });
 }
 
@@ -245,8 +255,8 @@ static bool signature_is_right(const struct monitor *m, const struct ipc_auth_pu
     return signed_data(m, q, host_key, &data) == 0 && key_verify_blob(q->key, q->algorithm, buf_view(&data), q->signature) == 0;
 }
 
-/* PROTOCOL.u2f: a security key says in its signature whether somebody touched it and showed who they are. PubkeyAuthOptions can only ask for more than the
- * key's line does. */
+/* PROTOCOL.u2f: a security key says in its signature whether somebody touched it and showed who they are. PubkeyAuthOptions can
+ * only ask for more than the key's line does. */
 static bool user_was_there(struct monitor *m, const struct attempt *a, struct view signature)
 {
     const struct authorized_keys_options *key = &a->key_options;
@@ -261,12 +271,13 @@ static bool user_was_there(struct monitor *m, const struct attempt *a, struct vi
                         : verify && !(flags & KEY_SK_USER_VERIFIED) ? "user verification"
                                                                     : NULL;
     if (!lacks) return true;
-    monitor_log(m, LOG_LEVEL_ERROR, "public key signature for %s from %s port %d rejected: %s requirement not met", m->who.name, m->peer.host,
-                m->peer.port, lacks);
+    monitor_log(m, LOG_LEVEL_ERROR, "public key signature for %s from %s port %d rejected: %s requirement not met", m->who.name,
+                m->peer.host, m->peer.port, lacks);
     return false;
 }
 
-/* What several keys of one login permit together is what each of them permits; two that force different commands contradict each other. */
+/* What several keys of one login permit together is what each of them permits; two that force different commands contradict each
+ * other. */
 static bool take_options(struct monitor *m, struct attempt *a)
 {
     struct authorized_keys_options *had = &m->who.key_options, *more = &a->key_options;
@@ -295,7 +306,8 @@ static bool take_options(struct monitor *m, struct attempt *a)
 
 int publickey_check(struct monitor *m, const struct ipc_auth_publickey *q, struct attempt *a)
 {
-    a->passed = key_is_allowed(m, q->algorithm, q->key, a) && signature_is_right(m, q) && user_was_there(m, a, q->signature) && take_options(m, a);
+    a->passed = key_is_allowed(m, q->algorithm, q->key, a) && signature_is_right(m, q) && user_was_there(m, a, q->signature) &&
+                take_options(m, a);
     forget_options(a);
     return a->passed ? put_auth_info(q->key, &m->who.auth_info) : 0;
 }

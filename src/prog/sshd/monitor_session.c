@@ -1,5 +1,5 @@
-/* After login: what needs root for a user's session - PAM session, credentials, terminals, login records - and signatures for later key exchanges. The user
- * child asks for each by a message; it never gets rights of its own. */
+/* After login: what needs root for a user's session - PAM session, credentials, terminals, login records - and signatures for later
+ * key exchanges. The user child asks for each by a message; it never gets rights of its own. */
 #include "prog/sshd/monitor.h"
 
 #include "os/clock.h"
@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PTYS_MAX = 1024 };
+enum {
+    PTYS_MAX = 1024
+};
 
 struct terminal {
     char name[PTY_NAME_BYTES];
@@ -80,7 +82,11 @@ static int on_pty_login(struct session *s, struct view fields)
     struct terminal *t = find_terminal(s, q.tty_name);
     if (!t || t->pid) return ERR_UNEXPECTED_MESSAGE;
     t->pid = (pid_t)q.pid;
-    struct login_record r = { .pid = t->pid, .line = t->name, .user = s->m->who.user->name, .host = s->m->peer_host, .addr = &s->m->peer_addr,
+    struct login_record r = { .pid = t->pid,
+                              .line = t->name,
+                              .user = s->m->who.user->name,
+                              .host = s->m->peer_host,
+                              .addr = &s->m->peer_addr,
                               .wall_s = clock_wall_s() };
     (void)!login_record_login(NULL, &r, s->m->who.user->uid);
     return 0;
@@ -137,8 +143,8 @@ static const struct {
     uint8_t number;
     int (*handle)(struct session *s, struct view fields);
 } handlers[] = {
-    { IPC_user_sign_NUMBER, on_user_sign },   { IPC_user_group_NUMBER, on_user_group }, { IPC_pty_open_NUMBER, on_pty_open },
-    { IPC_pty_login_NUMBER, on_pty_login },   { IPC_pty_close_NUMBER, on_pty_close },   { IPC_user_log_NUMBER, on_user_log },
+    { IPC_user_sign_NUMBER, on_user_sign }, { IPC_user_group_NUMBER, on_user_group }, { IPC_pty_open_NUMBER, on_pty_open },
+    { IPC_pty_login_NUMBER, on_pty_login }, { IPC_pty_close_NUMBER, on_pty_close },   { IPC_user_log_NUMBER, on_user_log },
     { IPC_user_end_NUMBER, on_user_end },
 };
 
@@ -231,9 +237,10 @@ static int start_user_child(struct monitor *m, struct view transport)
     TRY(pack_session(m, &session));
     TRY(monitor_list_host_keys(m, &algorithms, &host_keys));
     const int fds[2] = { m->in_fd, m->one_socket ? m->in_fd : m->out_fd };
-    return IPC_SEND_FDS(&m->user_child, user_start, fds, 2, .one_socket = m->one_socket, .user = view_str(u->name), .uid = u->uid, .gid = u->gid,
-                        .groups = buf_view(&groups), .home = view_str(u->home), .shell = view_str(u->shell), .log_level = m->sink.log.level,
-                        .env = buf_view(&env), .session = buf_view(&session), .host_keys = buf_view(&host_keys), .transport = transport);
+    return IPC_SEND_FDS(&m->user_child, user_start, fds, 2, .one_socket = m->one_socket, .user = view_str(u->name), .uid = u->uid,
+                        .gid = u->gid, .groups = buf_view(&groups), .home = view_str(u->home), .shell = view_str(u->shell),
+                        .log_level = m->sink.log.level, .env = buf_view(&env), .session = buf_view(&session),
+                        .host_keys = buf_view(&host_keys), .transport = transport);
 }
 
 /* What was needed for the login only. The monitor lives as long as the session and should cost little. */

@@ -1,5 +1,5 @@
-/* Who wants in: the account, what the configuration says of it, and whether it is allowed at all. Somebody who does not exist or is not allowed
- * goes through the same motions as everybody else; only the log knows. */
+/* Who wants in: the account, what the configuration says of it, and whether it is allowed at all. Somebody who does not exist or is
+ * not allowed goes through the same motions as everybody else; only the log knows. */
 #include "prog/sshd/monitor.h"
 
 #include "base/pattern.h"
@@ -99,8 +99,8 @@ static int look_up(struct monitor *m)
     } else
         m->who.valid = account_allows(m);
     if (!m->options.refuse_connection) return 0;
-    monitor_log(m, LOG_LEVEL_INFO, "administratively prohibited connection for %s%s from %s port %d", m->who.user ? "" : "invalid user ", m->who.name,
-                m->peer.host, m->peer.port);
+    monitor_log(m, LOG_LEVEL_INFO, "administratively prohibited connection for %s%s from %s port %d",
+                m->who.user ? "" : "invalid user ", m->who.name, m->peer.host, m->peer.port);
     return method_dismiss(m, "the server's configuration refuses this connection");
 }
 

@@ -1,6 +1,6 @@
-/* The monitors of a listener. Starting a program costs more than a login should: monitors are copies of a zygote, a few are kept ready, each with its own two
- * children, and they are replaced after they were used, when the connection is already being served. A daemon that serves one connection only (-d, -i)
- * executes its monitor, so that it is its child and its end can be waited for. */
+/* The monitors of a listener. Starting a program costs more than a login should: monitors are copies of a zygote, a few are kept
+ * ready, each with its own two children, and they are replaced after they were used, when the connection is already being served. A
+ * daemon that serves one connection only (-d, -i) executes its monitor, so that it is its child and its end can be waited for. */
 #include "prog/sshd/listener.h"
 
 #include "os/fd.h"
@@ -10,9 +10,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MONITORS_MAX = 65536 };
+enum {
+    MONITORS_MAX = 65536
+};
 
-enum monitor_state { MONITOR_READY, MONITOR_STARTING, MONITOR_AUTHENTICATED };
+enum monitor_state {
+    MONITOR_READY,
+    MONITOR_STARTING,
+    MONITOR_AUTHENTICATED
+};
 
 struct monitor {
     struct monitors *all;
@@ -95,11 +101,19 @@ static int execute_monitor(struct monitors *all, int ipc_fd, int keys_fd, const 
 {
     struct listener *l = all->l;
     const struct spawn_fd fds[] = {
-        { ipc_fd, PART_IPC_FD }, { all->setup_fd, PART_SETUP_FD }, { keys_fd, PART_KEY_HOLDER_FD },
-        { all->auth_program, PART_AUTH_PROGRAM_FD }, { all->user_program, PART_USER_PROGRAM_FD }, { listener_stderr(l), STDERR_FILENO },
+        { ipc_fd, PART_IPC_FD },
+        { all->setup_fd, PART_SETUP_FD },
+        { keys_fd, PART_KEY_HOLDER_FD },
+        { all->auth_program, PART_AUTH_PROGRAM_FD },
+        { all->user_program, PART_USER_PROGRAM_FD },
+        { listener_stderr(l), STDERR_FILENO },
     };
     const char *argv[] = { PART_SESSION, role, NULL };
-    struct spawn s = { .path = l->parts.v[PART_IDX_SESSION], .exec_fd = all->session_program, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds),
+    struct spawn s = { .path = l->parts.v[PART_IDX_SESSION],
+                       .exec_fd = all->session_program,
+                       .argv = argv,
+                       .fds = fds,
+                       .n_fds = ARRAY_LEN(fds),
                        .new_session = !all->one_only };
     return spawn_run(&s, ret_pid);
 }
@@ -108,12 +122,18 @@ static int execute_user_zygote(struct monitors *all, int ipc_fd)
 {
     const struct spawn_fd fds[] = { { ipc_fd, PART_IPC_FD }, { listener_stderr(all->l), STDERR_FILENO } };
     const char *argv[] = { PART_USER, PART_ZYGOTE, NULL };
-    struct spawn s = { .path = all->l->parts.v[PART_IDX_USER], .exec_fd = all->user_program, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds), .new_session = true };
+    struct spawn s = { .path = all->l->parts.v[PART_IDX_USER],
+                       .exec_fd = all->user_program,
+                       .argv = argv,
+                       .fds = fds,
+                       .n_fds = ARRAY_LEN(fds),
+                       .new_session = true };
     pid_t pid;
     return spawn_run(&s, &pid);
 }
 
-/* A zygote that has ended leaves a listener that can serve nobody: better to end as well and be started anew by whoever watches over it. */
+/* A zygote that has ended leaves a listener that can serve nobody: better to end as well and be started anew by whoever watches
+ * over it. */
 static void on_zygote(void *arg, UNUSED int fd, unsigned events)
 {
     struct zygote *z = arg;
@@ -135,7 +155,8 @@ static int zygote_start(struct monitors *all, struct zygote *z, const char *name
     return strcmp(name, PART_SESSION) == 0 ? execute_monitor(all, theirs, -1, PART_ZYGOTE, &pid) : execute_user_zygote(all, theirs);
 }
 
-/* With PAM a user child has to inherit what modules gave its monitor, so the monitor starts it; else it is a copy of the other zygote. */
+/* With PAM a user child has to inherit what modules gave its monitor, so the monitor starts it; else it is a copy of the other
+ * zygote. */
 static int copy_monitor(struct monitors *all, int ipc_fd, int keys_fd)
 {
     const int fds[3] = { ipc_fd, keys_fd, -1 };
@@ -235,7 +256,8 @@ static bool same_bits(const uint8_t *a, const uint8_t *b, int n_bits)
 static bool is_same_network(const struct sock_addr *a, const struct sock_addr *b, const struct conf_net_block *block)
 {
     if (a->len == 0 || b->len == 0 || a->sa.sa_family != b->sa.sa_family) return false;
-    if (a->sa.sa_family == AF_INET) return same_bits((const uint8_t *)&a->in.sin_addr, (const uint8_t *)&b->in.sin_addr, block->bits4);
+    if (a->sa.sa_family == AF_INET)
+        return same_bits((const uint8_t *)&a->in.sin_addr, (const uint8_t *)&b->in.sin_addr, block->bits4);
     if (a->sa.sa_family != AF_INET6) return false;
     return same_bits(a->in6.sin6_addr.s6_addr, b->in6.sin6_addr.s6_addr, block->bits6);
 }
@@ -243,7 +265,8 @@ static bool is_same_network(const struct sock_addr *a, const struct sock_addr *b
 size_t monitors_n_starting_from(const struct monitors *all, const struct sock_addr *peer, const struct conf_net_block *block)
 {
     size_t n = 0;
-    for (const struct monitor *m = all->first; m; m = m->next) n += m->state == MONITOR_STARTING && is_same_network(&m->peer, peer, block);
+    for (const struct monitor *m = all->first; m; m = m->next)
+        n += m->state == MONITOR_STARTING && is_same_network(&m->peer, peer, block);
     return n;
 }
 
@@ -251,8 +274,15 @@ int monitors_new(struct listener *l, size_t n_ready, struct monitors **ret)
 {
     struct monitors *all = calloc(1, sizeof *all);
     if (!all) return ERR_NOMEM;
-    *all = (struct monitors){ .l = l, .n_ready_wanted = n_ready, .setup_fd = -1, .session_program = -1, .auth_program = -1, .user_program = -1,
-                              .one_only = l->cmd.debug || l->cmd.inetd, .session_zygote = { .ipc = { .fd = -1 } }, .user_zygote = { .ipc = { .fd = -1 } } };
+    *all = (struct monitors){ .l = l,
+                              .n_ready_wanted = n_ready,
+                              .setup_fd = -1,
+                              .session_program = -1,
+                              .auth_program = -1,
+                              .user_program = -1,
+                              .one_only = l->cmd.debug || l->cmd.inetd,
+                              .session_zygote = { .ipc = { .fd = -1 } },
+                              .user_zygote = { .ipc = { .fd = -1 } } };
     int err = fd_memfd("sshd-setup", buf_view(&l->setup), &all->setup_fd);
     if (err == 0) err = spawn_open_program(l->parts.v[PART_IDX_SESSION], &all->session_program);
     if (err == 0) err = spawn_open_program(l->parts.v[PART_IDX_AUTH], &all->auth_program);

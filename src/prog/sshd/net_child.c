@@ -1,6 +1,7 @@
-/* sshd-auth, the network child: transport and authentication engines of one connection until login. It has no rights: unprivileged user, empty
- * root directory, no file, no exec. Whatever needs a decision it asks the monitor, one question at a time, and waits for the answer:
- * there is nothing else for it to do meanwhile. After SUCCESS it hands the transport over in mid-stream and ends. */
+/* sshd-auth, the network child: transport and authentication engines of one connection until login. It has no rights: unprivileged
+ * user, empty root directory, no file, no exec. Whatever needs a decision it asks the monitor, one question at a time, and waits
+ * for the answer: there is nothing else for it to do meanwhile. After SUCCESS it hands the transport over in mid-stream and ends.
+ */
 #include "base/secret.h"
 #include "crypto/crypto.h"
 #include "io/wire_io.h"
@@ -103,15 +104,16 @@ static int ask_monitor(struct net_child *n, const struct auth_server_event *e)
     case AUTH_SERVER_PUBLICKEY_QUERY:
         return IPC_SEND(m, auth_publickey_query, .user = e->user, .service = e->service, .algorithm = e->algorithm, .key = e->key);
     case AUTH_SERVER_PUBLICKEY:
-        return IPC_SEND(m, auth_publickey, .user = e->user, .service = e->service, .method = e->method, .algorithm = e->algorithm, .key = e->key,
-                        .signature = e->signature);
+        return IPC_SEND(m, auth_publickey, .user = e->user, .service = e->service, .method = e->method, .algorithm = e->algorithm,
+                        .key = e->key, .signature = e->signature);
     case AUTH_SERVER_PASSWORD:
         return IPC_SEND(m, auth_password, .user = e->user, .service = e->service, .password = password_of(e->secret));
     case AUTH_SERVER_PASSWORD_CHANGE:
         return IPC_SEND(m, auth_password_change, .user = e->user, .service = e->service, .old_password = password_of(e->secret),
                         .new_password = password_of(e->new_secret));
     case AUTH_SERVER_KBDINT_START:
-        return IPC_SEND(m, auth_kbdint_start, .user = e->user, .service = e->service, .submethods = view_sub(e->text, 0, NAME_SHOWN_BYTES));
+        return IPC_SEND(m, auth_kbdint_start, .user = e->user, .service = e->service,
+                        .submethods = view_sub(e->text, 0, NAME_SHOWN_BYTES));
     case AUTH_SERVER_KBDINT_RESPONSE:
         return ask_kbdint_response(n, e);
     default:
@@ -250,7 +252,10 @@ static void on_closed(void *arg, int err)
         else if (end == IPC_END_CLOSED)
             text[0] = 0;
         else
-            snprintf(text, sizeof text, "%s", end == IPC_END_DISCONNECTED ? n->goodbye : end == IPC_END_IDENT ? "invalid format" : err_text(err));
+            snprintf(text, sizeof text, "%s",
+                     end == IPC_END_DISCONNECTED ? n->goodbye
+                     : end == IPC_END_IDENT      ? "invalid format"
+                                                 : err_text(err));
         (void)!IPC_SEND(&n->monitor, net_end, .reason = end, .text = view_str(text));
     }
     wire_io_flush_wait(n->wire, FLUSH_WAIT_MS);
@@ -271,8 +276,14 @@ static int make_transport(struct net_child *n, const struct ipc_net_start *s, st
     struct transport_config c = {
         .role = TRANSPORT_SERVER,
         .ident = text[0],
-        .algorithms = { .kex = text[1], .host_key = text[2], .cipher_c2s = text[3], .cipher_s2c = text[3], .mac_c2s = text[4], .mac_s2c = text[4],
-                        .compression_c2s = text[5], .compression_s2c = text[5] },
+        .algorithms = { .kex = text[1],
+                        .host_key = text[2],
+                        .cipher_c2s = text[3],
+                        .cipher_s2c = text[3],
+                        .mac_c2s = text[4],
+                        .mac_s2c = text[4],
+                        .compression_c2s = text[5],
+                        .compression_s2c = text[5] },
         .server_sig_algs = text[6],
         .rekey_bytes = s->rekey_bytes,
         .rekey_interval_ms = (ms)s->rekey_ms,

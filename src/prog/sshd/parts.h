@@ -19,19 +19,20 @@ enum {
     PART_IPC_FD = 3, /* every part: the socket to who started it */
 
     /* sshd-session */
-    PART_SETUP_FD = 4,     /* memfd with a session_setup (setup.h) */
-    PART_KEY_HOLDER_FD = 5, /* socket to sshd-keys */
+    PART_SETUP_FD = 4,        /* memfd with a session_setup (setup.h) */
+    PART_KEY_HOLDER_FD = 5,   /* socket to sshd-keys */
     PART_AUTH_PROGRAM_FD = 6, /* programs, open: their paths may be gone by now */
     PART_USER_PROGRAM_FD = 7,
 };
 
-/* First argument of sshd-session and sshd-user that are to be zygotes (zygote.h): PART_IPC_FD is then the socket to the listener alone. */
+/* First argument of sshd-session and sshd-user that are to be zygotes (zygote.h): PART_IPC_FD is then the socket to the listener
+ * alone. */
 #define PART_ZYGOTE "zygote"
 
 /* Unprivileged account of key holder and network child, and their empty root directory. */
 #define PART_USER_NAME "sshd"
 #define PART_CHROOT_DIR "/run/sshd"
 
-/* For good: memory hidden, the unprivileged account and its empty root directory (as root), no new files, processes or paths, and the system calls of the
- * table only. trap: sandbox_enter's. */
+/* For good: memory hidden, the unprivileged account and its empty root directory (as root), no new files, processes or paths, and
+ * the system calls of the table only. trap: sandbox_enter's. */
 int part_give_up_rights(const struct sandbox_rule *rules, size_t n, bool trap) MUST_USE;

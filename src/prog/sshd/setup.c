@@ -21,8 +21,8 @@ static int apply_settings(struct view settings, const struct conf_algorithms *al
     return rd_end(&r);
 }
 
-int setup_options(const struct body_session_setup *setup, const struct sshd_conf_ctx *ctx, const struct conf_algorithms *algs, struct conf_diag *diag,
-                  struct sshd_options *ret)
+int setup_options(const struct body_session_setup *setup, const struct sshd_conf_ctx *ctx, const struct conf_algorithms *algs,
+                  struct conf_diag *diag, struct sshd_options *ret)
 {
     struct conf_image image = CONF_IMAGE_INIT;
     sshd_options_init(ret);

@@ -1,5 +1,5 @@
-/* sshd-user, the user child: the connection protocol of one logged-in user, as that user. Started ahead of need as what the monitor is, it becomes the user
- * before it looks at anything that came from the network. */
+/* sshd-user, the user child: the connection protocol of one logged-in user, as that user. Started ahead of need as what the monitor
+ * is, it becomes the user before it looks at anything that came from the network. */
 #include "prog/sshd/user_child.h"
 
 #include "crypto/cipher.h"
@@ -21,7 +21,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FLUSH_WAIT_MS = 2000 };
+enum {
+    FLUSH_WAIT_MS = 2000
+};
 
 static void send_log(void *arg, enum log_level level, const char *line)
 {
@@ -78,7 +80,8 @@ static int on_transport_event(void *arg, const struct transport_event *e)
         return answer_group(c, e);
     case TRANSPORT_PACKET:
         /* 4252 5.1: authentication requests after success are ignored in silence. */
-        if (e->data.p[0] >= MSG_AUTH_MIN && e->data.p[0] <= MSG_AUTH_MAX) return e->data.p[0] == MSG_userauth_request_NUMBER ? 0 : ERR_UNEXPECTED_MESSAGE;
+        if (e->data.p[0] >= MSG_AUTH_MIN && e->data.p[0] <= MSG_AUTH_MAX)
+            return e->data.p[0] == MSG_userauth_request_NUMBER ? 0 : ERR_UNEXPECTED_MESSAGE;
         return conn_io_packet(c->conn_io, e->data);
     case TRANSPORT_SERVICE_REQUEST:
         return transport_accept_service(wire_io_transport(c->wire));
@@ -106,7 +109,8 @@ static void on_transport_closed(void *arg, int err)
     else if (err == ERR_TIMEOUT)
         log_info(&c->log, "Timeout, client not responding from user %s %.*s port %u", c->me->name, peer_len, peer, port);
     else if (err != ERR_CANCELLED)
-        log_info(&c->log, "ssh_dispatch_run_fatal: Connection from user %s %.*s port %u: %s", c->me->name, peer_len, peer, port, err_text(err));
+        log_info(&c->log, "ssh_dispatch_run_fatal: Connection from user %s %.*s port %u: %s", c->me->name, peer_len, peer, port,
+                 err_text(err));
     wire_io_flush_wait(c->wire, FLUSH_WAIT_MS);
     loop_stop(c->loop, 0);
 }
@@ -125,7 +129,8 @@ static int on_open(struct user_child *c, const struct conn_event *e)
     if (!view_eq_str(e->name, "session")) {
         bool is_forward = view_eq_str(e->name, "direct-tcpip") || view_eq_str(e->name, "direct-streamlocal@openssh.com") ||
                           view_eq_str(e->name, "tun@openssh.com");
-        return is_forward ? conn_open_refuse(conn, e->channel, OPEN_ADMINISTRATIVELY_PROHIBITED, "forwarding is not available on this server")
+        return is_forward ? conn_open_refuse(conn, e->channel, OPEN_ADMINISTRATIVELY_PROHIBITED,
+                                             "forwarding is not available on this server")
                           : conn_open_refuse(conn, e->channel, OPEN_UNKNOWN_CHANNEL_TYPE, "unknown channel type");
     }
     if (c->no_more_sessions) {
@@ -261,7 +266,8 @@ static int start_connection(struct user_child *c, int in_fd, int out_fd, struct 
     TRY(loop_signal(c->loop, SIGINT, on_terminate, c));
     TRY(loop_signal(c->loop, SIGHUP, on_terminate, c));
     TRY(loop_timer_new(c->loop, on_alive_timer, c, &c->alive_timer));
-    if (c->options.client_alive_interval) loop_timer_set(c->alive_timer, loop_now(c->loop) + (ms)c->options.client_alive_interval * 1000);
+    if (c->options.client_alive_interval)
+        loop_timer_set(c->alive_timer, loop_now(c->loop) + (ms)c->options.client_alive_interval * 1000);
     return 0;
 }
 
@@ -296,7 +302,8 @@ static void warm_up(void)
     (void)!digest_once(DIGEST_SHA256, VIEW_LIT("x"), digest);
     for (const struct cipher_desc *d = cipher_table; d->name; d++) {
         struct cipher *cipher = NULL;
-        if (d->kind == CIPHER_AEAD && cipher_new(d, view_of(zero, d->key_bytes), view_of(zero, d->iv_bytes), true, &cipher) == 0) cipher_free(cipher);
+        if (d->kind == CIPHER_AEAD && cipher_new(d, view_of(zero, d->key_bytes), view_of(zero, d->iv_bytes), true, &cipher) == 0)
+            cipher_free(cipher);
     }
 }
 

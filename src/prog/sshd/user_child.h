@@ -21,7 +21,7 @@ struct user_child {
     struct body_user_session setup; /* lent by setup_bytes */
     struct strv pam_env;
     struct buf host_keys;
-    struct session *sessions;       /* list */
+    struct session *sessions; /* list */
     size_t n_sessions;
     bool no_more_sessions;
     struct loop_timer *alive_timer;
@@ -29,7 +29,7 @@ struct user_child {
     int alive_unanswered;
     struct loop_fd *monitor_watch;
     char goodbye[256];
-    char *auth_info_path;           /* SSH_USER_AUTH; NULL: none */
+    char *auth_info_path; /* SSH_USER_AUTH; NULL: none */
     bool ended;
 };
 
@@ -42,13 +42,13 @@ struct session {
     int pty_master, pty_slave; /* -1: no terminal */
     char tty_name[64];
     char *term;
-    struct strv env;           /* what the client sent and AcceptEnv lets through */
-    pid_t pid;                 /* 0: not running */
-    char *command;             /* what is to run; NULL: login shell */
-    char *original_command;    /* what the client asked for, when another was forced */
+    struct strv env;        /* what the client sent and AcceptEnv lets through */
+    pid_t pid;              /* 0: not running */
+    char *command;          /* what is to run; NULL: login shell */
+    char *original_command; /* what the client asked for, when another was forced */
     bool is_subsystem, is_forced, is_login_shell;
     bool started, rc_done, exited, input_ended, peer_closed;
-    int child_fds[3];          /* the command's standard descriptors until it runs; -1: closed */
+    int child_fds[3]; /* the command's standard descriptors until it runs; -1: closed */
 };
 
 /* ---- user_session.c ---- */

@@ -15,7 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEXT_BYTES_MAX = 64 * 1024, EXIT_NOLOGIN = 254, EXIT_CANNOT_RUN = 1 };
+enum {
+    TEXT_BYTES_MAX = 64 * 1024,
+    EXIT_NOLOGIN = 254,
+    EXIT_CANNOT_RUN = 1
+};
 
 static struct conn *conn_of(struct session *s) { return conn_io_conn(s->c->conn_io); }
 
@@ -198,7 +202,8 @@ static int set_program(const struct session *s, struct program *p)
         snprintf(p->name, sizeof p->name, "passwd");
         return 0;
     }
-    if (s->command && strncmp(s->command, internal, n) == 0 && strchr(" \t", s->command[n])) return set_internal_sftp(p, s->command + n);
+    if (s->command && strncmp(s->command, internal, n) == 0 && strchr(" \t", s->command[n]))
+        return set_internal_sftp(p, s->command + n);
     set_shell(s, p);
     if (!s->command) return 0;
     TRY(strv_add(&p->args, VIEW_LIT("-c")));
@@ -210,9 +215,12 @@ static bool set_rc(const struct session *s, struct program *p)
 {
     char user_rc[4200];
     const struct user_child *c = s->c;
-    bool may = c->options.permit_user_rc && c->setup.permit_user_rc && !s->is_subsystem && !c->options.force_command && !c->setup.must_change_password;
+    bool may = c->options.permit_user_rc && c->setup.permit_user_rc && !s->is_subsystem && !c->options.force_command &&
+               !c->setup.must_change_password;
     snprintf(user_rc, sizeof user_rc, "%s/.ssh/rc", c->me->home);
-    const char *rc = may && file_exists(user_rc) ? user_rc : file_exists(NACRE_SYSCONFDIR "/sshrc") ? NACRE_SYSCONFDIR "/sshrc" : NULL;
+    const char *rc = may && file_exists(user_rc)              ? user_rc
+                     : file_exists(NACRE_SYSCONFDIR "/sshrc") ? NACRE_SYSCONFDIR "/sshrc"
+                                                              : NULL;
     if (!rc) return false;
     snprintf(p->path, sizeof p->path, "/bin/sh");
     snprintf(p->name, sizeof p->name, "sh");
@@ -235,8 +243,14 @@ static int run_program(struct session *s, const struct program *p)
         (void)!conn_write(conn_of(s), s->ch, s->pty_master >= 0 ? 0 : EXTENDED_DATA_STDERR, view_of(line, (size_t)n), &sent);
     }
     const struct spawn_fd fds[] = { { s->child_fds[0], 0 }, { s->child_fds[1], 1 }, { s->child_fds[2], 2 } };
-    struct spawn how = { .path = p->path, .argv = (const char *const *)argv.v, .env = (const char *const *)env.v, .cwd = home_is_there ? home : "/",
-                         .fds = fds, .n_fds = ARRAY_LEN(fds), .ctty = s->pty_slave >= 0 ? s->pty_slave : 0, .new_session = s->pty_slave < 0 };
+    struct spawn how = { .path = p->path,
+                         .argv = (const char *const *)argv.v,
+                         .env = (const char *const *)env.v,
+                         .cwd = home_is_there ? home : "/",
+                         .fds = fds,
+                         .n_fds = ARRAY_LEN(fds),
+                         .ctty = s->pty_slave >= 0 ? s->pty_slave : 0,
+                         .new_session = s->pty_slave < 0 };
     TRY(spawn_run(&how, &s->pid));
     return loop_child(s->c->loop, s->pid, on_exit_of, s);
 }
@@ -251,8 +265,8 @@ static void log_start(const struct session *s)
 {
     const struct body_user_session *u = &s->c->setup;
     const char *what = s->is_forced ? "forced-command" : s->is_subsystem ? "subsystem" : s->command ? "command" : "shell";
-    log_verbose(&s->c->log, "Starting session: %s%s%s for %s from %.*s port %u id %u", what, s->tty_name[0] ? " on " : "", session_tty_short(s),
-                s->c->me->name, VIEW_ARG(u->peer_address), u->peer_port, s->ch);
+    log_verbose(&s->c->log, "Starting session: %s%s%s for %s from %.*s port %u id %u", what, s->tty_name[0] ? " on " : "",
+                session_tty_short(s), s->c->me->name, VIEW_ARG(u->peer_address), u->peer_port, s->ch);
 }
 
 /* First the rc file, then, when it has ended, the command itself. */
@@ -308,7 +322,8 @@ static int open_pipes(struct session *s, struct chan_io_fds *ours)
 static void begin(void *arg)
 {
     struct session *s = arg;
-    static const char must_change[] = "WARNING: Your password has expired.\r\nYou must change your password now and login again!\r\n";
+    static const char must_change[] =
+        "WARNING: Your password has expired.\r\nYou must change your password now and login again!\r\n";
     static const char no_tty[] = "WARNING: Your password has expired.\nPassword change required but no TTY available.\n";
     if (may_not_login(s)) return;
     if (s->c->setup.must_change_password && s->pty_master < 0) {

@@ -15,7 +15,9 @@
 #define PATH_USER "/usr/local/bin:/usr/bin:/bin:/usr/games"
 #define PATH_ROOT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-enum { ENVIRONMENT_FILE_BYTES_MAX = 1 << 20 };
+enum {
+    ENVIRONMENT_FILE_BYTES_MAX = 1 << 20
+};
 
 static bool user_may_set(const struct user_child *c, const char *assignment)
 {
@@ -67,7 +69,8 @@ static void say_bad_line(void *arg, unsigned line)
     char text[4400];
     size_t sent;
     int n = snprintf(text, sizeof text, "Bad line %u in %s\r\n", line, b->path);
-    (void)!conn_write(conn_io_conn(b->s->c->conn_io), b->s->ch, b->s->tty_name[0] ? 0 : EXTENDED_DATA_STDERR, view_of(text, (size_t)n), &sent);
+    (void)!conn_write(conn_io_conn(b->s->c->conn_io), b->s->ch, b->s->tty_name[0] ? 0 : EXTENDED_DATA_STDERR,
+                      view_of(text, (size_t)n), &sent);
 }
 
 /* ~/.ssh/environment */
@@ -91,7 +94,8 @@ static int put_connection(const struct session *s, struct strv *env)
     char text[512];
     snprintf(text, sizeof text, "%.*s %u %u", VIEW_ARG(u->peer_address), u->peer_port, u->local_port);
     TRY(env_set(env, "SSH_CLIENT", text));
-    snprintf(text, sizeof text, "%.*s %u %.*s %u", VIEW_ARG(u->peer_address), u->peer_port, VIEW_ARG(u->local_address), u->local_port);
+    snprintf(text, sizeof text, "%.*s %u %.*s %u", VIEW_ARG(u->peer_address), u->peer_port, VIEW_ARG(u->local_address),
+             u->local_port);
     TRY(env_set(env, "SSH_CONNECTION", text));
     if (s->tty_name[0]) TRY(env_set(env, "SSH_TTY", s->tty_name));
     if (s->term) TRY(env_set(env, "TERM", s->term));

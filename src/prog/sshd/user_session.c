@@ -18,13 +18,18 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { ENV_MAX = 1024, ENV_VALUE_BYTES_MAX = 64 * 1024 };
+enum {
+    ENV_MAX = 1024,
+    ENV_VALUE_BYTES_MAX = 64 * 1024
+};
 
 int session_new(struct user_child *c, channel_id ch)
 {
     struct session *s = calloc(1, sizeof *s);
     if (!s) return ERR_NOMEM;
-    *s = (struct session){ .c = c, .next = c->sessions, .ch = ch, .ch_first = ch, .pty_master = -1, .pty_slave = -1, .child_fds = { -1, -1, -1 } };
+    *s = (struct session){
+        .c = c, .next = c->sessions, .ch = ch, .ch_first = ch, .pty_master = -1, .pty_slave = -1, .child_fds = { -1, -1, -1 }
+    };
     c->sessions = s;
     c->n_sessions++;
     return 0;
@@ -53,8 +58,8 @@ void session_free(struct session *s)
     s->c->n_sessions--;
     command_forget(s);
     if (s->started && !s->c->ended)
-        log_verbose(&s->c->log, "Close session: user %s from %.*s port %u id %u", s->c->me->name, VIEW_ARG(s->c->setup.peer_address),
-                    s->c->setup.peer_port, s->ch_first);
+        log_verbose(&s->c->log, "Close session: user %s from %.*s port %u id %u", s->c->me->name,
+                    VIEW_ARG(s->c->setup.peer_address), s->c->setup.peer_port, s->ch_first);
     release_terminal(s);
     for (size_t i = 0; i < ARRAY_LEN(s->child_fds); i++) fd_closep(&s->child_fds[i]);
     strv_done(&s->env);
@@ -79,7 +84,10 @@ void session_peer_closed(struct session *s)
     session_free(s);
 }
 
-const char *session_tty_short(const struct session *s) { return strncmp(s->tty_name, "/dev/", 5) == 0 ? s->tty_name + 5 : s->tty_name; }
+const char *session_tty_short(const struct session *s)
+{
+    return strncmp(s->tty_name, "/dev/", 5) == 0 ? s->tty_name + 5 : s->tty_name;
+}
 
 /* IPQoS: with a terminal somewhere somebody waits for each key; commands alone are bulk. */
 static void set_qos(const struct user_child *c)
@@ -232,8 +240,11 @@ static const struct {
     const char *name;
     bool (*handle)(struct session *s, struct view data);
 } requests[] = {
-    { "pty-req", on_pty_req },   { "env", on_env },       { "shell", on_shell }, { "exec", on_exec },
-    { "subsystem", on_subsystem }, { "window-change", on_window_change }, { "signal", on_signal }, { "break", on_break }, { "eow@openssh.com", on_eow },
+    { "pty-req", on_pty_req },     { "env", on_env },
+    { "shell", on_shell },         { "exec", on_exec },
+    { "subsystem", on_subsystem }, { "window-change", on_window_change },
+    { "signal", on_signal },       { "break", on_break },
+    { "eow@openssh.com", on_eow },
 };
 
 bool session_request(struct session *s, struct view name, struct view data)

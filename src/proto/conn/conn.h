@@ -41,7 +41,8 @@ enum conn_event_kind {
     CONN_OPEN_FAILED,    /* fact: reason, text; the channel id is free again */
     CONN_DATA,           /* data, ext_type (0: normal) */
     CONN_EOF,
-    CONN_CLOSE,   /* fact: the peer closed. If we have not, conn_close is still due, and until then requests without reply may be sent; the id is free when both are done */
+    CONN_CLOSE,   /* fact: the peer closed. If we have not, conn_close is still due, and until then requests without reply may be
+                     sent; the id is free when both are done */
     CONN_REQUEST, /* question if want_reply: channel, name, data; conn_answer_request */
     CONN_REPLY,   /* fact: channel, tag of our request, ok */
     CONN_WINDOW,  /* fact: channel has room again (room was 0) */

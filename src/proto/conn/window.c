@@ -8,8 +8,8 @@
  * sent, so with a prompt owner it swings between the size and a step less on any path. What does show it: a sender that is held up
  * by its window cuts its last packet exactly where its credit ends. When data ends exactly at a credit that we have already
  * replaced by a larger one, the peer ran out while our adjust was on its way: the window is smaller than what the path and the peer
- * can do, and it grows fourfold at once, if the owner keeps up (unread at most a quarter now, and not more than half at any time of late: else it is the
- * owner that limits, and a larger window would only fill memory). Credits that ended before the growth are not
+ * can do, and it grows fourfold at once, if the owner keeps up (unread at most a quarter now, and not more than half at any time of
+ * late: else it is the owner that limits, and a larger window would only fill memory). Credits that ended before the growth are not
  * asked again, so it grows once in a round trip.
  * Ends of packets fall on multiples of their size, and would meet ends of credit by chance if those were round too: so credit ends
  * a few bytes below the size, by a number mixed from the position. A sender that is slower than the window, or whose adjusts arrive
@@ -25,7 +25,7 @@
 
 enum {
     WINDOW_STEP_BYTES = LIMIT_WINDOW_START_BYTES / 2,
-    WINDOW_GROWTH = 4, /* the size times this in a round trip: a path of 100 ms and 300 MB/s is filled after two */
+    WINDOW_GROWTH = 4,                /* the size times this in a round trip: a path of 100 ms and 300 MB/s is filled after two */
     WINDOW_MIX_MIN_BYTES = 64 * 1024, /* windows smaller than that are announced to the byte */
     DATA_HEADER_BYTES = 1 + 4 + 4,
     EXTENDED_HEADER_BYTES = 1 + 4 + 4 + 4,
