@@ -10,6 +10,7 @@
 static struct {
     char *at;
     size_t cap;
+    char **args, **env; /* the copies */
 } area;
 
 /* The strings lie one behind the other: arguments, then environment. The area ends where that is no longer so. */
@@ -20,18 +21,19 @@ static char *end_of(char *const *list, char *end)
     return end;
 }
 
+/* In one block, which stays for as long as the process. */
 static char **copy_strings(char *const *list)
 {
-    size_t n = 0;
-    while (list[n]) n++;
-    char **copies = calloc(n + 1, sizeof *copies);
-    for (size_t i = 0; copies && i < n; i++) {
-        copies[i] = strdup(list[i]);
-        if (copies[i]) continue;
-        while (i-- > 0) free(copies[i]);
-        free(copies);
-        return NULL;
+    size_t n = 0, bytes = 0;
+    for (; list[n]; n++) bytes += strlen(list[n]) + 1;
+    char **copies = malloc((n + 1) * sizeof *copies + bytes);
+    if (!copies) return NULL;
+    char *to = (char *)(copies + n + 1);
+    for (size_t i = 0; i < n; i++) {
+        copies[i] = to;
+        to = stpcpy(to, list[i]) + 1;
     }
+    copies[n] = NULL;
     return copies;
 }
 
@@ -39,18 +41,13 @@ void proctitle_init(int argc, char **argv)
 {
     if (area.at || argc < 1) return;
     char *end = end_of(environ, end_of(argv, argv[0]));
-    char **env = copy_strings(environ);
-    char **args = env ? copy_strings(argv) : NULL;
-    if (!args) {
-        free(env); /* a few strings are lost with it, once per process */
-        return;
-    }
+    area.env = copy_strings(environ);
+    area.args = area.env ? copy_strings(argv) : NULL;
+    if (!area.args) return;
     area.cap = (size_t)(end - argv[0]);
     area.at = argv[0];
-    /* These copies live as long as the process. */
-    for (int i = 0; i < argc; i++) argv[i] = args[i];
-    free(args);
-    environ = env;
+    for (int i = 0; i < argc; i++) argv[i] = area.args[i];
+    environ = area.env;
 }
 
 void proctitle_set(const char *fmt, ...)

@@ -157,8 +157,8 @@ static int ask_new_password(struct login *l, struct buf *out)
 static int on_changereq(struct login *l, struct view prompt)
 {
     CLEANUP(buf_done)
-    struct buf question = BUF_INIT(8192),
-               old = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES), fresh = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES);
+    struct buf question = BUF_INIT(8192), old = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES),
+               fresh = BUF_INIT_SECRET(LIMIT_PASSWORD_BYTES);
     if (prompt.len) client_log(l->c, LOG_LEVEL_INFO, "%.*s", VIEW_ARG(prompt));
     TRY(buf_printf(&question, "Enter %s@%s's old password: ", l->c->remote_user, l->c->host));
     TRY(prompt_secret(l->c, buf_cstr(&question), false, &old));
