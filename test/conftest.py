@@ -18,6 +18,8 @@ TEST_LIMIT_S = 60
 
 def pytest_configure():
     process.adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # ignored in what a shell starts in the background, and inherited
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

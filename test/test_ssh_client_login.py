@@ -97,7 +97,7 @@ def test_proxies(anywhere, workdir):
     script = write_config(os.path.join(workdir, "fdpass.py"), [FDPASS])
     by_fd = ["-oProxyUseFdpass=yes", "-oProxyCommand=/usr/bin/python3 %s %%h %%p" % script]
     assert anywhere.run("exit 7", flags=by_fd).returncode == 7
-    relay = write_config(os.path.join(workdir, "relay"), ["#!/bin/bash", "echo $3 >&2; exec 3<>/dev/tcp/$1/$2; cat <&3 & exec cat >&3"])
+    relay = write_config(os.path.join(workdir, "relay"), ["#!/bin/bash", "echo $3 >&2; exec 3<>/dev/tcp/$1/$2; cat <&3 & trap 'kill $!' EXIT HUP; cat >&3"])
     done = anywhere.run("echo ok", flags=["-oProxyCommand=bash %s %%h %%p %%h-%%n-%%p-%%r-%%%%" % relay])
     assert (done.returncode, done.stdout) == (0, "ok\n") and re.match(r"127\.0\.0\.1-test-\d+-\S+-%\n", done.stderr)
 

@@ -130,6 +130,7 @@ def test_interactive_shell(our_sshd, debian_ssh, terminal):
     child.expect_exact("begin")
     child.sendcontrol("z")
     child.expect("Stopped")
+    child.expect_exact("%> ")
     child.sendline("fg")
     child.expect_exact("sleep 100")
     child.sendcontrol("c")

@@ -24,6 +24,7 @@ enum {
 
 void client_end(struct client *c, int status)
 {
+    if (c->ended) return; /* what came in the same turn does not undo it */
     c->ended = true;
     c->exit_status = status;
     loop_stop(c->loop, 0);
