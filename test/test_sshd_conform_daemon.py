@@ -86,7 +86,7 @@ def test_startups(our_sshd, debian_ssh, login, lines, taken):
     assert len(one.log.find(r"drop connection #\d+ from \[127.0.0.1\]:\d+ on \[127.0.0.1\]:%d past MaxStartups" % one.port)) == 1
     one.log.wait(r"Connection closed by 127.0.0.1 port \d+$", count=taken)
     process.wait_until(lambda: debian_ssh(one, user=login.pw_name).run("true").returncode == 0, "a login")
-    one.log.wait(r"exited MaxStartups throttling after 00:00:\d\d, %d connections dropped" % (5 - taken))
+    one.log.wait(r"exited MaxStartups throttling after 00:00:\d\d, \d+ connections dropped")
 
 
 def test_sources_by_network(our_sshd):
