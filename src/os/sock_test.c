@@ -154,7 +154,8 @@ static void test_resolve(UNUSED void **state)
 {
     CLEANUP(sock_addrs_done) struct sock_addrs list = SOCK_ADDRS_INIT;
     const char *why = NULL;
-    assert_int_equal(sock_resolve("localhost", 22, &(struct sock_resolve){ .family = AF_INET }, &list, NULL), 0);
+    /* An address: a bare machine may not know any name, not even localhost. */
+    assert_int_equal(sock_resolve("127.0.0.1", 22, &(struct sock_resolve){ .family = AF_INET }, &list, NULL), 0);
     assert_true(list.n >= 1);
     assert_int_equal(list.v[0].sa.sa_family, AF_INET);
     assert_int_equal(sock_addr_port(&list.v[0]), 22);
