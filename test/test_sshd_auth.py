@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lib import account as accounts
-from lib import process, programs
+from lib import fail2ban, process, programs
 from lib.marks import needs_peer, needs_root
 from lib.server import can, write_config
 
@@ -79,11 +79,7 @@ def test_locked_and_expired_accounts(our_sshd, debian_ssh, workdir, account):
 
 def fail2ban_regex(log_path):
     """(lines matched, lines missed) with the distribution's filter for sshd."""
-    program = programs.peer("fail2ban-regex")
-    root = "" if not program.startswith(programs.PEERS) else programs.PEERS
-    env = dict(os.environ, PYTHONPATH=root + "/usr/lib/python3/dist-packages") if root else None
-    argv = ["/usr/bin/python3", program, "-c", root + "/etc/fail2ban", log_path, root + "/etc/fail2ban/filter.d/sshd.conf"]
-    done = process.run(argv, env=env)
+    done = fail2ban.run(log_path)
     found = re.search(r"Lines: (\d+) lines, (\d+) ignored, (\d+) matched, (\d+) missed", done.stdout)
     assert found, done.stdout + done.stderr
     return int(found.group(3)), int(found.group(4))

@@ -10,7 +10,7 @@ import pytest
 
 from lib import process, programs
 from lib.marks import needs_root
-from lib.server import can, free_port, sshd_config, write_config
+from lib.server import free_port, sshd_config, write_config
 
 
 def sshd(*argv, **options):
