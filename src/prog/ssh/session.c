@@ -168,7 +168,8 @@ static int on_eow(struct session *s)
 {
     session_typing_stop(s, false);
     if (s->io) chan_io_stop_input(s->io);
-    return conn_send_eof(conn_io_conn(s->c->conn_io), s->channel);
+    (void)!conn_send_eof(conn_io_conn(s->c->conn_io), s->channel); /* our input may have ended by itself: then it was sent */
+    return 0;
 }
 
 static int on_exit_status(struct session *s, struct view data)
