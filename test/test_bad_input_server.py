@@ -13,10 +13,10 @@ import pytest
 
 from lib import account as accounts
 from lib import process, programs, rawssh, server
+from lib.every_message import AUTH_FREE, FREE, THREADS, in_parallel, say
 from lib.marks import needs_root
 from lib.rawssh import CIPHERS, PHASES, Peer, Reader, client_at, message, mpint, string, u8, u32
 
-THREADS = 6
 # A process of ours that died instead of ending, or that a sanitizer stopped.
 CRASH = r"network process|terminated by|could not serve|signal \d|core dumped|Sanitizer|runtime error|internal error"
 
@@ -42,11 +42,6 @@ def ended_by(sshd, peer, number_of_lines=1):
 
 def about_end(sshd, pattern):
     return [line for line in sshd.log.find(pattern) if not re.search("^(Accepted|Failed|Invalid user|User|(error: )?maximum)", line)]
-
-
-def in_parallel(work, items):
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(work, items))
 
 
 @pytest.fixture
@@ -98,43 +93,6 @@ def start_as(servers, workdir, keys, user):
 
 # ---- every message number in every phase ----
 
-BODIES = {
-    1: u32(11) + string("bye") + string(""),
-    2: string("x"),
-    3: u32(0),
-    4: u8(0) + string("debug") + string(""),
-    5: string("ssh-userauth"),
-    6: string("ssh-userauth"),
-    7: u32(0),
-    20: bytes(16) + string("a") * 10 + u8(0) + u32(0),
-    30: string(bytes(31) + b"\x09"),
-    31: string("k") + string("f") + string("s"),
-    32: mpint(5),
-    33: string("k") + mpint(5) + string("s"),
-    34: u32(2048) + u32(3072) + u32(8192),
-    50: string("x") + string("ssh-connection") + string("none"),
-    51: string("publickey") + u8(0),
-    53: string("text") + string(""),
-    60: string("ssh-ed25519") + string("k"),
-    61: u32(0),
-    80: string("unknown@request") + u8(1),
-    90: string("session") + u32(7) + u32(1 << 20) + u32(1 << 15),
-    91: u32(77) + u32(0) + u32(1 << 20) + u32(1 << 15),
-    92: u32(77) + u32(1) + string("no") + string(""),
-    93: u32(77) + u32(10),
-    94: u32(77) + string("data"),
-    95: u32(77) + u32(1) + string("data"),
-    96: u32(77),
-    97: u32(77),
-    98: u32(77) + string("x") + u8(1),
-    99: u32(77),
-    100: u32(77),
-    192: string("ping"),
-    193: string("pong"),
-}
-
-FREE = set(range(8, 20)) | set(range(22, 30)) | set(range(194, 256))
-AUTH_FREE = set(range(54, 60)) | set(range(62, 80))
 # (what is taken, what is answered with UNIMPLEMENTED); 1 ends it without a word, and the rest by DISCONNECT.
 ALLOWED = {
     "before kex": ({2, 3, 4}, set()),
@@ -145,10 +103,6 @@ ALLOWED = {
     "during re-kex": ({2, 3, 4}, set()),
 }
 OTHERWISE_TESTED = {20, 30}  # what a key exchange is made of
-
-
-def say(number):
-    return message(number, BODIES.get(number, b""))
 
 
 @pytest.mark.parametrize("phase", PHASES)
