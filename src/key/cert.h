@@ -1,5 +1,5 @@
 /* Certificates: OpenSSH's PROTOCOL.certkeys. A parsed certificate is views into its blob and owns nothing. What the options mean to
- * a session is asked by cert_user_options; whether the CA is trusted is the caller's question. Making certificates is not here. */
+ * a session is asked by cert_user_options; whether the CA is trusted is the caller's question. */
 #pragma once
 
 #include "key/key.h"
@@ -61,3 +61,31 @@ int cert_user_options_get(const struct cert *c, struct cert_user_options *ret, s
 int cert_join(const struct key *k, struct view cert_blob, struct key **ret) MUST_USE;
 /* The plain key blob that a certificate certifies, appended. For a plain blob: the blob itself. */
 int cert_plain_blob(struct view blob, struct buf *out) MUST_USE;
+
+/* Making one. */
+struct cert_option_text {
+    const char *name, *value; /* value NULL: an option without argument */
+};
+struct cert_request {
+    enum cert_kind kind;
+    uint64_t serial;
+    struct view key_id;
+    const struct view *principals;
+    size_t n_principals;
+    uint64_t valid_after, valid_before; /* as in struct cert */
+    const struct cert_option_text *critical, *extensions;
+    size_t n_critical, n_extensions; /* put in the order of their names, as PROTOCOL.certkeys wants */
+    struct view nonce;               /* random bytes: CERT_NONCE_BYTES */
+};
+enum {
+    CERT_NONCE_BYTES = 32
+};
+/* Appends the certificate of key's public half for the CA, up to the signature: what the CA has to sign. ERR_KEY_TYPE (ca_blob or
+ * key is a certificate), ERR_LIMIT, ERR_FORMAT (a name twice, NUL in a name), ERR_RANGE (valid_before <= valid_after). */
+int cert_put_unsigned(const struct key *key, const struct cert_request *request, struct view ca_blob, struct buf *out) MUST_USE;
+/* Adds the CA's signature to what cert_put_unsigned gave, and checks the whole: ERR_SIGNATURE, cert_parse's. ret: the certificate
+ * as a key without private half. */
+int cert_finish(struct view unsigned_bytes, struct view signature_blob, struct key **ret) MUST_USE;
+/* Both, with a CA key at hand. algorithm: as key_sign's. */
+int cert_sign(const struct key *key, const struct cert_request *request, const struct key *ca, struct view algorithm,
+              struct key **ret) MUST_USE;

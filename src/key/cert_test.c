@@ -131,12 +131,88 @@ static void certificates_join_their_keys(UNUSED void **state)
     }
 }
 
+/* ed25519 signs the same each time, so a certificate made from the same words is OpenSSH's, byte for byte. */
+static void a_certificate_is_made_as_openssh_makes_it(UNUSED void **state)
+{
+    struct cert c;
+    CLEANUP(key_unrefp)
+    struct key *theirs = cert_key(test_ed25519_cert, &c), *ca = test_private(test_ca_private),
+               *k = test_public(test_ed25519_public), *ours = NULL;
+    static const struct cert_option_text critical[] = { { "source-address", "10.0.0.0/8,::1/128" },
+                                                        { "force-command", "/bin/true" } };
+    static const struct cert_option_text extensions[] = {
+        { "permit-user-rc", NULL },
+        { "permit-port-forwarding", NULL },
+        { "permit-agent-forwarding", NULL },
+        { "permit-X11-forwarding", NULL },
+    };
+    const struct view principals[] = { VIEW_LIT("alice"), VIEW_LIT("bob") };
+    struct cert_request q = { .kind = CERT_USER,
+                              .serial = 77,
+                              .key_id = VIEW_LIT("user id"),
+                              .principals = principals,
+                              .n_principals = 2,
+                              .valid_after = 1577836800,
+                              .valid_before = 1893456000,
+                              .critical = critical,
+                              .n_critical = 2,
+                              .extensions = extensions,
+                              .n_extensions = 4,
+                              .nonce = c.nonce };
+    assert_ok(cert_sign(k, &q, ca, VIEW_EMPTY, &ours));
+    assert_true(view_eq(key_blob(ours), key_blob(theirs)));
+
+    struct key *none = NULL;
+    CLEANUP(buf_done) struct buf body = BUF_INIT(8192);
+    assert_ok(cert_put_unsigned(k, &q, key_blob(ca), &body));
+    assert_int_equal(cert_finish(buf_view(&body), VIEW_LIT("\0\0\0\1a\0\0\0\1b"), &none), ERR_KEY_TYPE);
+    assert_int_equal(cert_sign(theirs, &q, ca, VIEW_EMPTY, &none), ERR_KEY_TYPE);
+    assert_int_equal(cert_sign(k, &q, k, VIEW_EMPTY, &none), ERR_KEY_INVALID);
+    q.valid_before = q.valid_after;
+    assert_int_equal(cert_sign(k, &q, ca, VIEW_EMPTY, &none), ERR_RANGE);
+    q.valid_before = UINT64_MAX;
+    q.n_principals = CERT_PRINCIPALS_MAX + 1;
+    assert_int_equal(cert_sign(k, &q, ca, VIEW_EMPTY, &none), ERR_LIMIT);
+    q.n_principals = 0;
+    const struct cert_option_text twice[] = { { "a", NULL }, { "a", "b" } };
+    q.critical = twice;
+    assert_int_equal(cert_sign(k, &q, ca, VIEW_EMPTY, &none), ERR_FORMAT);
+    assert_null(none);
+}
+
+static void every_type_certifies_every_type(UNUSED void **state)
+{
+    static const char *const privates[] = { test_ed25519_private, test_ecdsa_private, test_ecdsa384_private, test_ecdsa521_private,
+                                            test_rsa_private };
+    struct cert_request q = { .kind = CERT_HOST, .key_id = VIEW_LIT("h"), .valid_before = UINT64_MAX, .nonce = VIEW_LIT("nonce") };
+    for (size_t i = 0; i < ARRAY_LEN(privates); i++) {
+        for (size_t j = 0; j < ARRAY_LEN(privates); j++) {
+            struct cert c;
+            CLEANUP(key_unrefp) struct key *k = test_private(privates[i]), *ca = test_private(privates[j]), *cert = NULL;
+            assert_ok(cert_sign(k, &q, ca, VIEW_EMPTY, &cert));
+            assert_ok(cert_parse(key_blob(cert), &c));
+            assert_ok(cert_verify_signature(&c));
+            assert_true(key_equal_public(cert, k));
+            assert_false(key_has_private(cert));
+        }
+    }
+    struct cert c;
+    CLEANUP(key_unrefp) struct key *ca = test_private(test_rsa_private), *cert = NULL;
+    assert_ok(cert_sign(ca, &q, ca, VIEW_LIT("rsa-sha2-256"), &cert));
+    assert_ok(cert_parse(key_blob(cert), &c));
+    assert_view(c.signature_algorithm, "rsa-sha2-256");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(user_certificate_is_read),     cmocka_unit_test(options_are_read),
-        cmocka_unit_test(validity_is_judged),           cmocka_unit_test(every_changed_byte_is_noticed),
+        cmocka_unit_test(user_certificate_is_read),
+        cmocka_unit_test(options_are_read),
+        cmocka_unit_test(validity_is_judged),
+        cmocka_unit_test(every_changed_byte_is_noticed),
         cmocka_unit_test(certificates_join_their_keys),
+        cmocka_unit_test(a_certificate_is_made_as_openssh_makes_it),
+        cmocka_unit_test(every_type_certifies_every_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
