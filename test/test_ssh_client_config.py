@@ -107,7 +107,7 @@ def test_dump_is_input_again(workdir):
 
 
 LATER = ["-W a:1", "-O check", "-Z", "-J a", "-L 1:a:2", "-R 1:a:2", "-D 1", "-A", "-X", "-Y", "-w 0", "-M -S /tmp/x", "-oForwardAgent=yes", "-oVerifyHostKeyDNS=yes",
-         "-oRevokedHostKeys=/x", "-oKnownHostsCommand=/x", "-oCertificateFile=/x", "-oPKCS11Provider=/x", "-oHostbasedAuthentication=yes"]
+         "-oRevokedHostKeys=/x", "-oKnownHostsCommand=/x", "-oPKCS11Provider=/x", "-oHostbasedAuthentication=yes"]
 
 
 @pytest.mark.parametrize("flags", LATER)

@@ -59,8 +59,10 @@ struct client {
     struct session *session;
     struct buf server_sig_algs; /* of EXT_INFO; empty: not said */
     bool server_hostbound;
-    bool host_key_asked; /* the key of the first exchange was accepted */
-    struct buf host_key; /* that key */
+    bool host_key_asked;       /* the key of the first exchange was accepted */
+    struct buf host_key;       /* that key */
+    struct buf host_signature; /* and its signature of the session identifier: an agent is shown it */
+    int agent_fd;              /* the connection to the user's agent; -1: none yet */
     struct loop_timer *handshake_timer, *alive_timer;
     ms last_heard;
     int alive_unanswered;
@@ -104,22 +106,40 @@ int prompt_secret(struct client *c, const char *text, bool echo, struct buf *out
 /* A line with echo; for yes/no/fingerprint. */
 int prompt_line(struct client *c, const char *text, struct buf *out) MUST_USE;
 
+/* ---- agent.c: the user's agent, one connection for the whole login ---- */
+/* One request, one answer. The connection is made with the first, and the agent told which server it is for (session-bind).
+ * ERR_NOT_FOUND: no agent is named. */
+int agent_call(struct client *c, struct view request, struct buf *ret_body) MUST_USE;
+/* AddKeysToAgent, of a key from the file at path. What fails is said, and no harm. */
+void agent_add_key(struct client *c, const struct key *k, const char *path);
+
 /* ---- identity.c: keys in the order they are tried ---- */
 struct identity {
     struct identity *next;
-    char *path;          /* of the file; NULL: agent only */
-    struct view blob;    /* lent by public */
-    struct key *public;  /* NULL until known: an encrypted PEM file without .pub */
-    struct key *private; /* NULL until loaded */
+    char *path;              /* of the file; of an agent's key its comment */
+    struct view blob;        /* lent by public */
+    struct key *public;      /* NULL until known: an encrypted PEM file without .pub */
+    struct key *private;     /* NULL until loaded */
+    struct identity *signer; /* of a certificate from a file: the entry that has its private half; NULL: itself */
     bool in_agent, is_explicit, is_encrypted;
-    int load_err; /* why the private half will never be there; said already */
+    bool is_certificate_file; /* named by CertificateFile, not found beside a key */
+    int load_err;             /* why the private half will never be there; said already */
+    const char *answer;       /* what became of it; NULL: not tried */
 };
 int identity_list(struct client *c, struct identity **ret) MUST_USE;
 void identity_free_all(struct identity *list);
+/* For the user who was not let in: each key, where it came from and what became of it. */
+void identity_report(const struct client *c, const struct identity *list);
+/* Of a certificate that the server will not take: why; NULL if nothing is known to be wrong. */
+const char *identity_cert_fault(const struct identity *id);
 /* At debug1: what, which file, type, fingerprint, and where it comes from. */
 void identity_log(const struct client *c, const char *what, const struct identity *id);
+
+/* ---- identity_sign.c: their private halves ---- */
 /* Whether it can sign without asking anybody: a file without passphrase. Loads it. */
 bool identity_is_ready(struct client *c, struct identity *id);
+/* A certificate whose private key neither the agent nor a file has (said). */
+bool identity_is_orphan(const struct client *c, const struct identity *id);
 /* An RSA key below RequiredRSASize. */
 bool identity_is_too_small(const struct client *c, const struct identity *id);
 /* The signature algorithm to use, NULL: the server or the configuration takes none of this key. */
@@ -131,6 +151,8 @@ int identity_sign(struct client *c, struct identity *id, const char *algorithm, 
 /* ---- login.c: which method and key next ---- */
 int login_start(struct client *c) MUST_USE;
 int login_packet(struct client *c, struct view payload) MUST_USE;
+/* For the user who was not let in: what became of the keys. */
+void login_report(const struct login *l);
 void login_free(struct login *l);
 
 /* ---- session.c: the one channel of a login, the terminal, the end ---- */

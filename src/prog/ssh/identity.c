@@ -1,21 +1,21 @@
-/* The user's keys, in the order they are tried: files that the agent holds too, the agent's other keys, files alone. */
+/* The user's keys, in the order they are tried: certificates of CertificateFile, files that the agent holds too, the agent's other
+ * keys, files alone. What their private halves are used for is in identity_sign.c. */
 #include "prog/ssh/client.h"
 
-#include "io/agent_io.h"
+#include "key/cert.h"
 #include "key/private_file.h"
 #include "key/public_line.h"
-#include "os/fd.h"
+#include "os/clock.h"
 #include "os/file.h"
+#include "proto/agent/agent.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     PUBLIC_FILE_BYTES_MAX = 1 << 20,
-    PASSPHRASE_BYTES_MAX = 1024,
-    IDENTITIES_MAX = 2048
+    IDENTITIES_MAX = 2048,
+    PATH_BYTES = 4200
 };
 
 static void identity_free(struct identity *id)
@@ -38,38 +38,6 @@ void identity_free_all(struct identity *list)
 
 /* ---- agent ---- */
 
-/* IdentityAgent: none, SSH_AUTH_SOCK, $NAME or a path. NULL: no agent. */
-static int agent_path(struct client *c, char **ret)
-{
-    const char *given = c->options.identity_agent, *path = getenv("SSH_AUTH_SOCK");
-    *ret = NULL;
-    if (given && strcmp(given, "none") == 0) return 0;
-    if (given && strcmp(given, "SSH_AUTH_SOCK") != 0) {
-        if (given[0] != '$' || given[1] == '{') return config_expand(c, given, true, "IdentityAgent", ret);
-        path = getenv(given + 1);
-    }
-    if (!path || !*path) return 0;
-    *ret = view_dup_str(view_str(path));
-    return *ret ? 0 : ERR_NOMEM;
-}
-
-static int agent_open(struct client *c, int *ret_fd)
-{
-    CLEANUP(freep) char *path = NULL;
-    TRY(agent_path(c, &path));
-    if (!path) return ERR_NOT_FOUND;
-    int err = sock_connect_unix(path, ret_fd);
-    if (err < 0) client_log(c, LOG_LEVEL_DEBUG1, "cannot reach the agent at %s: %s", path, err_text(err));
-    return err;
-}
-
-static int agent_ask(struct client *c, struct view request, struct buf *ret_body)
-{
-    CLEANUP(fd_closep) int fd = -1;
-    TRY(agent_open(c, &fd));
-    return agent_io_call(fd, request, ret_body);
-}
-
 static int agent_list(struct client *c, struct identity **ret)
 {
     CLEANUP(buf_done) struct buf request = BUF_INIT(1024), body = BUF_INIT(AGENT_FRAME_BYTES_MAX);
@@ -77,8 +45,9 @@ static int agent_list(struct client *c, struct identity **ret)
     struct view blob, comment;
     struct identity **tail = ret;
     TRY(agent_put_request_identities(&request));
-    TRY(agent_ask(c, buf_view(&request), &body));
+    TRY(agent_call(c, buf_view(&request), &body));
     TRY(agent_get_identities(buf_view(&body), &list));
+    client_log(c, LOG_LEVEL_DEBUG1, "get_agent_identities: agent returned %u keys", list.n);
     for (int n = 0; n < IDENTITIES_MAX && agent_identities_next(&list, &blob, &comment) > 0; n++) {
         struct identity *id = calloc(1, sizeof *id);
         if (!id) return ERR_NOMEM;
@@ -97,30 +66,11 @@ static int agent_list(struct client *c, struct identity **ret)
 
 /* ---- files ---- */
 
-static int read_private(struct client *c, const char *path, struct buf *out)
-{
-    CLEANUP(fd_closep) int fd = -1;
-    mode_t mode;
-    TRY(file_open(path, O_RDONLY, 0, &fd));
-    int err = file_check_private(fd, &mode);
-    if (err == ERR_DENIED) {
-        log_error(&c->sink.log, "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@");
-        log_error(&c->sink.log, "@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @");
-        log_error(&c->sink.log, "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@");
-        log_error(&c->sink.log, "Permissions %04o for '%s' are too open.", mode & 07777, path);
-        log_error(&c->sink.log, "A private key that others may read is not used; the remedy is: chmod 600 \"%s\"", path);
-    }
-    TRY(err);
-    return file_read_fd(fd, out);
-}
-
-static struct key *read_public_file(const char *private_path)
+static int read_public_file(const char *path, struct key **ret)
 {
     CLEANUP(buf_done) struct buf file = BUF_INIT(PUBLIC_FILE_BYTES_MAX);
-    char path[4200];
-    struct key *k;
-    snprintf(path, sizeof path, "%s.pub", private_path);
-    return file_read(path, &file) == 0 && public_file_parse(buf_view(&file), &k) == 0 ? k : NULL;
+    TRY(file_read(path, &file));
+    return public_file_parse(buf_view(&file), ret);
 }
 
 /* The number by which OpenSSH's debug line names a type. */
@@ -129,7 +79,9 @@ static int type_number(const struct key *k)
     static const struct {
         const char *name;
         int number;
-    } numbers[] = { { "RSA", 0 }, { "ECDSA", 2 }, { "ED25519", 3 }, { "ECDSA-SK", 10 }, { "ED25519-SK", 12 } };
+    } numbers[] = { { "RSA", 0 },         { "ECDSA", 2 },           { "ED25519", 3 },   { "RSA-CERT", 4 },
+                    { "ECDSA-CERT", 6 },  { "ED25519-CERT", 7 },    { "ECDSA-SK", 10 }, { "ECDSA-SK-CERT", 11 },
+                    { "ED25519-SK", 12 }, { "ED25519-SK-CERT", 13 } };
     for (size_t i = 0; k && i < ARRAY_LEN(numbers); i++)
         if (strcmp(numbers[i].name, key_short_name(key_blob(k))) == 0) return numbers[i].number;
     return -1;
@@ -139,7 +91,9 @@ static int type_number(const struct key *k)
 static int load_public(struct client *c, struct identity *id)
 {
     CLEANUP(buf_done) struct buf file = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
-    id->public = read_public_file(id->path);
+    char public_path[PATH_BYTES];
+    snprintf(public_path, sizeof public_path, "%s.pub", id->path);
+    if (read_public_file(public_path, &id->public) < 0) id->public = NULL;
     int err = file_read(id->path, &file);
     if (err == 0 && !id->public && private_file_public(buf_view(&file), &id->public) < 0)
         (void)!public_file_parse(buf_view(&file), &id->public);
@@ -149,28 +103,135 @@ static int load_public(struct client *c, struct identity *id)
     return 0;
 }
 
+/* Swallows path. */
+static struct identity *identity_new(char *take_path, bool is_explicit)
+{
+    struct identity *id = calloc(1, sizeof *id);
+    if (!id)
+        free(take_path);
+    else
+        *id = (struct identity){ .path = take_path, .is_explicit = is_explicit };
+    return id;
+}
+
+static void append(struct identity **list, struct identity *id)
+{
+    while (*list) list = &(*list)->next;
+    *list = id;
+}
+
+/* ---- certificates ---- */
+
+static bool is_certificate(const struct identity *id) { return id->public && key_type_of(id->public)->is_cert; }
+
+const char *identity_cert_fault(const struct identity *id)
+{
+    struct cert cert;
+    const char *why = NULL;
+    if (!is_certificate(id)) return NULL;
+    if (cert_parse(id->blob, &cert) < 0) return "the certificate is broken";
+    (void)!cert_check(&cert, CERT_USER, view_of(NULL, 0), clock_wall_s(), &why);
+    return why;
+}
+
+static bool is_user_certificate(struct client *c, const struct identity *id)
+{
+    struct cert cert;
+    if (cert_parse(id->blob, &cert) == 0 && cert.kind == CERT_USER) return true;
+    client_log(c, LOG_LEVEL_DEBUG1, "ignoring certificate %s: not a user certificate", id->path);
+    return false;
+}
+
+/* The file of a certificate, if there is one. ERR_NOMEM is the only error. */
+static int add_certificate(struct client *c, char *take_path, const char *shown_path, bool is_file_option, bool is_explicit,
+                           struct identity **list)
+{
+    CLEANUP(freep) char *path = take_path;
+    struct key *k = NULL;
+    int err = read_public_file(path, &k);
+    client_log(c, LOG_LEVEL_DEBUG1, "%s file %s%s type %d", is_file_option ? "certificate" : "identity", shown_path,
+               is_file_option ? "" : "-cert", type_number(k));
+    if (err < 0) return err == ERR_NOMEM ? err : 0;
+    struct identity *id = identity_new(view_dup_str(view_str(shown_path)), is_explicit);
+    if (!id || !id->path) {
+        key_unref(k);
+        identity_free(id);
+        return ERR_NOMEM;
+    }
+    id->is_certificate_file = is_file_option;
+    id->public = k;
+    id->blob = key_blob(k);
+    if (is_certificate(id) && is_user_certificate(c, id)) {
+        append(list, id);
+        return 0;
+    }
+    if (is_file_option && !is_certificate(id))
+        log_error(&c->sink.log, "key %s type %s is not a certificate", path, key_short_name(id->blob));
+    identity_free(id);
+    return 0;
+}
+
+static int certificate_list(struct client *c, struct identity **ret)
+{
+    const struct strv *paths = &c->options.certificate_file;
+    for (size_t i = 0; i < paths->n; i++) {
+        char *path;
+        if (strcmp(paths->v[i], "none") == 0) continue;
+        TRY(config_expand(c, paths->v[i], true, "CertificateFile", &path));
+        CLEANUP(freep) char *shown = view_dup_str(view_str(path));
+        if (!shown) {
+            free(path);
+            return ERR_NOMEM;
+        }
+        TRY(add_certificate(c, path, shown, true, true, ret));
+    }
+    return 0;
+}
+
+/* ---- the list of IdentityFile ---- */
+
+static void say_not_read(struct client *c, const struct identity *id, int err)
+{
+    if (file_err_is_missing(err))
+        client_log(c, LOG_LEVEL_INFO, "no such identity: %s: %s", id->path, err_text(err));
+    else
+        log_error(&c->sink.log, "Load key \"%s\": %s", id->path, err_text(err));
+}
+
+static int add_file(struct client *c, const char *name, bool is_explicit, struct identity **list)
+{
+    char *path, *cert_path;
+    TRY(config_expand(c, name, true, "IdentityFile", &path));
+    struct identity *id = identity_new(path, is_explicit);
+    if (!id) return ERR_NOMEM;
+    int err = load_public(c, id);
+    if (asprintf(&cert_path, "%s-cert.pub", id->path) < 0) cert_path = NULL;
+    CLEANUP(freep) char *shown = view_dup_str(view_str(id->path));
+    bool is_usable = err == 0;
+    if (!is_usable && is_explicit) say_not_read(c, id, err);
+    if (is_usable && is_certificate(id) && !is_user_certificate(c, id)) is_usable = false;
+    if (is_usable)
+        append(list, id);
+    else
+        identity_free(id);
+    if (!cert_path || !shown) {
+        free(cert_path);
+        return ERR_NOMEM;
+    }
+    /* As OpenSSH: once there is a CertificateFile, no certificate is looked for beside the keys. */
+    if (c->options.certificate_file.n == 0) return add_certificate(c, cert_path, shown, false, is_explicit, list);
+    free(cert_path);
+    return 0;
+}
+
 static int file_list(struct client *c, struct identity **ret)
 {
-    struct identity **tail = ret;
     const struct strv *paths = &c->options.identity_file;
     bool is_explicit = ssh_options_is_set(&c->options, SSH_OPT_identity_file);
     for (size_t i = 0; i < paths->n; i++) {
         if (strcmp(paths->v[i], "none") == 0) continue;
-        struct identity *id = calloc(1, sizeof *id);
-        if (!id) return ERR_NOMEM;
-        id->is_explicit = is_explicit;
-        int err = config_expand(c, paths->v[i], true, "IdentityFile", &id->path);
-        if (err == 0) err = load_public(c, id);
-        if (err < 0) {
-            if (is_explicit && id->path && !file_err_is_missing(err))
-                log_error(&c->sink.log, "Load key \"%s\": %s", id->path, err_text(err));
-            if (is_explicit && id->path && file_err_is_missing(err))
-                client_log(c, LOG_LEVEL_INFO, "no such identity: %s: %s", id->path, err_text(err));
-            identity_free(id);
-            continue;
-        }
-        *tail = id;
-        tail = &id->next;
+        int err = add_file(c, paths->v[i], is_explicit, ret);
+        if (err == ERR_NOMEM) return err;
     }
     return 0;
 }
@@ -224,11 +285,23 @@ void identity_log(const struct client *c, const char *what, const struct identit
                id->is_explicit ? " explicit" : "", id->in_agent ? " agent" : "");
 }
 
+/* A certificate from a file is signed for with the key that it certifies, wherever that is; the agent may have both. */
+static void find_signers(struct identity *all)
+{
+    for (struct identity *cert = all; cert; cert = cert->next) {
+        if (!is_certificate(cert) || cert->in_agent) continue;
+        for (struct identity *id = all; id && !cert->signer; id = id->next)
+            if (id->public && !is_certificate(id) && key_equal_public(id->public, cert->public)) cert->signer = id;
+    }
+}
+
 int identity_list(struct client *c, struct identity **ret)
 {
     struct identity *files = NULL, *agent = NULL, *all = NULL;
-    int err = file_list(c, &files);
+    int err = certificate_list(c, &all);
+    if (err == 0) err = file_list(c, &files);
     if (err == 0 && agent_list(c, &agent) == ERR_NOMEM) err = ERR_NOMEM; /* no agent is no error */
+    merge(all, &agent);
     merge(files, &agent);
     if (c->options.identities_only) {
         identity_free_all(agent);
@@ -237,122 +310,37 @@ int identity_list(struct client *c, struct identity **ret)
     move_if(&files, &all, is_in_agent);
     move_if(&agent, &all, is_any);
     move_if(&files, &all, is_any);
+    find_signers(all);
     for (const struct identity *id = all; id; id = id->next) identity_log(c, "Will attempt key", id);
     *ret = all;
     return err;
 }
 
-/* ---- use ---- */
+/* ---- for the user ---- */
 
-static int ask_passphrase(struct client *c, struct identity *id, struct view file)
+static const char *origin(const struct identity *id)
 {
-    CLEANUP(buf_done) struct buf question = BUF_INIT(8192);
-    if (c->options.batch_mode) return ERR_PASSPHRASE_NEEDED;
-    TRY(buf_printf(&question, "Enter passphrase for key '%s': ", id->path));
-    const char *text = buf_cstr(&question);
-    for (int i = 0; text && i < c->options.number_of_password_prompts; i++) {
-        CLEANUP(buf_done) struct buf passphrase = BUF_INIT_SECRET(PASSPHRASE_BYTES_MAX);
-        TRY(prompt_secret(c, text, false, &passphrase));
-        if (buf_len(&passphrase) == 0) return ERR_CANCELLED; /* an empty one: go on to the next key */
-        int err = private_file_parse(file, buf_view(&passphrase), &id->private);
-        if (err != ERR_PASSPHRASE) return err;
-        client_log(c, LOG_LEVEL_DEBUG1, "bad passphrase given, try again...");
-    }
-    return ERR_PASSPHRASE;
+    if (id->is_certificate_file) return id->in_agent ? "CertificateFile, in agent" : "CertificateFile";
+    if (id->is_explicit) return id->in_agent ? "IdentityFile, in agent" : "IdentityFile";
+    return id->in_agent ? "agent" : "default file";
 }
 
-static int read_and_open(struct client *c, struct identity *id, bool may_ask)
+static void report_one(const struct client *c, const struct identity *id)
 {
-    CLEANUP(buf_done) struct buf file = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
-    TRY(read_private(c, id->path, &file));
-    int err = private_file_parse(buf_view(&file), view_of(NULL, 0), &id->private);
-    if (err == ERR_PASSPHRASE_NEEDED) {
-        id->is_encrypted = true;
-        if (may_ask) err = ask_passphrase(c, id, buf_view(&file));
-    }
-    TRY(err);
-    if (!id->public || key_equal_public(id->public, id->private)) return 0;
-    key_unref(id->private);
-    id->private = NULL;
-    return ERR_KEY_MISMATCH;
+    CLEANUP(freep) char *fingerprint = NULL;
+    const char *fault = identity_cert_fault(id);
+    if (id->public)
+        (void)!key_fingerprint(id->blob, c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256, &fingerprint);
+    client_log(c, LOG_LEVEL_INFO, "  %s%s%s%s%s (%s): %s%s%s%s", id->path ? id->path : "(no comment)", id->public ? " " : "",
+               id->public ? key_short_name(id->blob) : "", fingerprint ? " " : "", fingerprint ? fingerprint : "", origin(id),
+               id->answer ? id->answer : "not tried", fault ? " [" : "", fault ? fault : "", fault ? "]" : "");
 }
 
-static void say_not_loaded(struct client *c, const struct identity *id, int err)
+void identity_report(const struct client *c, const struct identity *list)
 {
-    if (err == ERR_KEY_MISMATCH)
-        log_error(&c->sink.log, "Load key \"%s\": private key contents do not match public (%s.pub belongs to another key)",
-                  id->path, id->path);
-    else
-        log_error(&c->sink.log, "Load key \"%s\": %s", id->path, err == ERR_DENIED ? "bad permissions" : err_text(err));
-}
-
-/* Whether another try may go better: when somebody is there to ask, or the passphrase is right. */
-static bool is_about_passphrase(int err)
-{
-    return err == ERR_PASSPHRASE_NEEDED || err == ERR_PASSPHRASE || err == ERR_CANCELLED || err == ERR_NOT_FOUND;
-}
-
-static int load_private(struct client *c, struct identity *id, bool may_ask)
-{
-    if (id->private) return 0;
-    if (!id->path) return ERR_NOT_FOUND;
-    TRY(id->load_err);
-    int err = read_and_open(c, id, may_ask);
-    if (err < 0 && !is_about_passphrase(err)) {
-        id->load_err = err;
-        if (!file_err_is_missing(err)) say_not_loaded(c, id, err);
-    }
-    TRY(err);
-    if (!id->public) {
-        id->public = key_ref(id->private);
-        id->blob = key_blob(id->public);
-    }
-    return 0;
-}
-
-bool identity_is_ready(struct client *c, struct identity *id)
-{
-    return !id->in_agent && !id->is_encrypted && load_private(c, id, false) == 0;
-}
-
-bool identity_is_too_small(const struct client *c, const struct identity *id)
-{
-    return key_type_of(id->public)->pkey == PKEY_RSA && key_bits(id->public) < (unsigned)c->options.required_rsa_size;
-}
-
-const char *identity_algorithm(const struct client *c, const struct identity *id)
-{
-    static const char *const rsa[] = { "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa" };
-    const struct key_type *type = key_type_of(id->public);
-    struct view accepted = view_str(c->options.pubkey_accepted_algorithms), server = buf_view(&c->server_sig_algs);
-    bool is_rsa = type->pkey == PKEY_RSA && !type->is_cert && !type->is_sk;
-    if (identity_is_too_small(c, id)) return NULL;
-    if (!is_rsa) return view_list_has(accepted, view_str(type->name)) ? type->name : NULL;
-    for (size_t i = 0; i < ARRAY_LEN(rsa); i++)
-        if (view_list_has(accepted, view_str(rsa[i])) && (server.len == 0 || view_list_has(server, view_str(rsa[i]))))
-            return rsa[i];
-    return NULL;
-}
-
-static int sign_by_agent(struct client *c, const struct identity *id, const char *algorithm, struct view data,
-                         struct buf *ret_signature)
-{
-    CLEANUP(buf_done) struct buf request = BUF_INIT(AGENT_FRAME_BYTES_MAX + 4), body = BUF_INIT(AGENT_FRAME_BYTES_MAX);
-    struct view signature;
-    TRY(agent_put_sign(&request, id->blob, data, view_str(algorithm)));
-    TRY(agent_ask(c, buf_view(&request), &body));
-    TRY(agent_get_signature(buf_view(&body), &signature));
-    return buf_put_view(ret_signature, signature);
-}
-
-int identity_sign(struct client *c, struct identity *id, const char *algorithm, struct view data, struct buf *ret_signature)
-{
-    int err = id->in_agent ? sign_by_agent(c, id, algorithm, data, ret_signature) : load_private(c, id, true);
-    if (err == 0 && !id->in_agent) err = key_sign(id->private, view_str(algorithm), data, ret_signature);
-    if (err < 0 && !id->in_agent && (is_about_passphrase(err) || id->load_err))
-        client_log(c, LOG_LEVEL_DEBUG1, "%s: no private key to sign with: %s", id->path ? id->path : "", err_text(err));
-    else if (err < 0)
-        log_error(&c->sink.log, "sign_and_send_pubkey: signing failed for %s \"%s\"%s: %s", key_short_name(id->blob),
-                  id->path ? id->path : "", id->in_agent ? " from agent" : "", err_text(err));
-    return err;
+    int n = 0;
+    for (const struct identity *id = list; id; id = id->next) n += id->answer != NULL;
+    if (n == 0) return;
+    client_log(c, LOG_LEVEL_INFO, "Keys of %s for %s@%s, in the order they were tried:", c->me->name, c->remote_user, c->host);
+    for (const struct identity *id = list; id; id = id->next) report_one(c, id);
 }

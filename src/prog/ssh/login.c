@@ -56,6 +56,7 @@ static int send_signed(struct login *l, struct identity *id, const char *algorit
     int err = identity_sign(c, id, algorithm, to_sign, &signature);
     if (err < 0) {
         auth_client_abandon_publickey(l->auth);
+        id->answer = l->was_accepted ? "accepted by the server, but not signed for" : "not signed for, so not offered";
         return ERR_NOT_FOUND;
     }
     return auth_client_finish_publickey(l->auth, buf_view(&signature));
@@ -77,20 +78,29 @@ static void log_skipped(const struct client *c, const struct identity *id)
 static int try_identity(struct login *l, struct identity *id)
 {
     struct client *c = l->c;
+    id->answer = "not offered: its private key is neither in a file nor in the agent";
+    if (identity_is_orphan(c, id)) return ERR_NOT_FOUND;
     bool ready = identity_is_ready(c, id);
     if (!id->public) { /* an encrypted file without .pub: its passphrase comes first */
         CLEANUP(buf_done) struct buf nothing = BUF_INIT(65536);
         client_log(c, LOG_LEVEL_DEBUG1, "Trying private key: %s", id->path);
+        id->answer = "not offered: the private key is not to be had";
         if (identity_sign(c, id, "", VIEW_EMPTY, &nothing) < 0) return ERR_NOT_FOUND;
         ready = true;
     }
-    if (id->load_err && !id->in_agent && !file_err_is_missing(id->load_err)) return ERR_NOT_FOUND;
+    if (id->load_err && !id->in_agent && !file_err_is_missing(id->load_err)) {
+        id->answer = "not offered: the private key cannot be used";
+        return ERR_NOT_FOUND;
+    }
     const char *algorithm = identity_algorithm(c, id);
     if (!algorithm) {
         log_skipped(c, id);
+        id->answer =
+            identity_is_too_small(c, id) ? "not offered: fewer bits than RequiredRSASize" : "not offered: no algorithm in common";
         return ERR_NOT_FOUND;
     }
     identity_log(c, "Offering public key", id);
+    id->answer = "offered, and not answered";
     l->current = id;
     l->was_accepted = false;
     return ready ? send_signed(l, id, algorithm) : auth_client_query_publickey(l->auth, view_str(algorithm), id->blob);
@@ -266,6 +276,7 @@ static int try_method(struct login *l, enum method m)
 static int give_up(struct login *l)
 {
     struct client *c = l->c;
+    login_report(l);
     client_fatal(c, "%s@%s: Permission denied (%.*s).", c->remote_user, c->host, VIEW_ARG(buf_view(&l->methods)));
     transport_disconnect(wire_io_transport(c->wire), 14, "No more authentication methods to try.");
     client_end(c, EXIT_OWN_ERROR);
@@ -290,6 +301,8 @@ static int next_attempt(struct login *l)
 static void note_refusal(struct login *l)
 {
     if (l->method == METHOD_KBDINT && !l->was_prompted) l->kbdint_useless = true;
+    if (l->method == METHOD_PUBLICKEY && l->current)
+        l->current->answer = l->was_accepted ? "accepted by the server, but not its signature" : "refused by the server";
     l->current = NULL;
 }
 
@@ -299,6 +312,7 @@ static int on_failure(struct login *l, const struct auth_client_event *e)
     buf_reset(&l->methods);
     TRY(buf_put_view(&l->methods, e->methods));
     l->knows_methods = true;
+    if (e->partial && l->current) l->current->answer = "accepted by the server, which wants more";
     if (e->partial)
         client_log(c, LOG_LEVEL_VERBOSE, "Authenticated using \"%s\" with partial success.", method_names[l->method]);
     else
@@ -375,6 +389,11 @@ int login_start(struct client *c)
     TRY(identity_list(c, &l->identities));
     l->next_identity = l->identities;
     return first_attempt(l);
+}
+
+void login_report(const struct login *l)
+{
+    if (l) identity_report(l->c, l->identities);
 }
 
 void login_free(struct login *l)

@@ -92,9 +92,10 @@ static int on_packet(struct client *c, struct view payload)
     return c->conn_io ? conn_io_packet(c->conn_io, payload) : ERR_UNEXPECTED_MESSAGE;
 }
 
-static int on_host_key(struct client *c, struct view key)
+static int on_host_key(struct client *c, const struct transport_event *e)
 {
-    bool good = host_key_is_good(c, key);
+    if (e->first) TRY(buf_put_view(&c->host_signature, e->data));
+    bool good = host_key_is_good(c, e->key);
     return transport_answer_host_key(wire_io_transport(c->wire), good);
 }
 
@@ -105,7 +106,7 @@ static int on_event(void *arg, const struct transport_event *e)
     c->alive_unanswered = 0;
     switch (e->kind) {
     case TRANSPORT_HOST_KEY:
-        return on_host_key(c, e->key);
+        return on_host_key(c, e);
     case TRANSPORT_KEYS_CHANGED:
         return on_keys_changed(c, e);
     case TRANSPORT_EXT_INFO:
@@ -176,6 +177,7 @@ static void say_why(struct client *c, int err)
     char peer[128];
     peer_text(c, peer, sizeof peer);
     if (err == ERR_PEER_DISCONNECTED) {
+        if (!c->authenticated) login_report(c->login);
         log_error(&c->sink.log, "Received disconnect from %s:%s", peer, c->goodbye);
         log_error(&c->sink.log, "Disconnected from %s", peer);
     } else if (err == ERR_PEER_CLOSED || err_errno(err) == ECONNRESET || err_errno(err) == EPIPE)
@@ -364,6 +366,8 @@ static void client_done(struct client *c)
     if (c->proxy_pid) kill(c->proxy_pid, SIGHUP);
     buf_done(&c->server_sig_algs);
     buf_done(&c->host_key);
+    buf_done(&c->host_signature);
+    fd_close(c->agent_fd);
     free(c->host);
     free(c->remote_user);
     free(c->known_name);
@@ -393,6 +397,8 @@ int main(int argc, char **argv)
                                .exit_status = EXIT_OWN_ERROR,
                                .server_sig_algs = BUF_INIT(65536),
                                .host_key = BUF_INIT(1 << 20),
+                               .host_signature = BUF_INIT(1 << 20),
+                               .agent_fd = -1,
                                .sink = { .fd = -1 } };
     if (fd_fill_std() < 0) return EXIT_OWN_ERROR;
     fd_close_from(STDERR_FILENO + 1); /* what leaked into us would stay open as long as a session in the background */

@@ -175,7 +175,8 @@ static int client_finish(struct transport *t, struct view host_key, struct view 
         return err;
     }
     transport_post(t, QUESTION_HOST_KEY,
-                   &(struct transport_event){ .kind = TRANSPORT_HOST_KEY, .key = buf_view(&t->host_key), .first = !t->first_done });
+                   &(struct transport_event){
+                       .kind = TRANSPORT_HOST_KEY, .key = buf_view(&t->host_key), .data = signature, .first = !t->first_done });
     return 0;
 }
 

@@ -94,7 +94,7 @@ enum transport_event_kind {
 struct transport_event {
     enum transport_event_kind kind;
     struct view text, data; /* lent until the next transport_next */
-    struct view key;        /* HOST_KEY: public key blob */
+    struct view key;        /* HOST_KEY: public key blob; data is then its signature (algorithm, signature) of the exchange hash */
     uint32_t reason;
     uint32_t sequence;
     unsigned gex_min_bits, gex_bits, gex_max_bits;
