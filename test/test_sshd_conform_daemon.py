@@ -34,8 +34,12 @@ def sshd(*args):
     (["-t", "-p", "99999"], 1, "Bad port number.\n"),
     (["-t", "-p", "ssh"], 1, "Bad port number.\n"),
     (["-t", "-C", "user=x"], 255, "Config test connection parameter (-C) provided without test mode (-T)"),
-    (["-T", "-C", "what=x"], 255, "Invalid test mode specification what=x"),
-    (["-t", "-o", "Nonsense=1"], 255, "command-line: line 0: Bad configuration option: Nonsense"),
+    (["-T", "-C", "user=a,what=x"], 1, "Invalid test mode specification what=x"),
+    (["-T", "-C", "lport=x"], 1, "Invalid port 'x' in test mode specification lport=x"),
+    (["-t", "-g", "abc"], 1, "Invalid login grace time."),
+    (["-t", "-E", "/nosuch/log"], 1, "Couldn't open logfile /nosuch/log: No such file or directory"),
+    (["-t", "-o", "Nonsense=1"], 1, "command-line: line 0: Bad configuration option: Nonsense"),
+    (["-t", "-o", "LoginGraceTime=x"], 255, "command-line line 0: invalid time value."),
     (["-t", "-b", "1024", "-k", "3", "-Q", "-r"], 0, ""),
 ])
 def test_flags(workdir, keys, flags, status, said):

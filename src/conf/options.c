@@ -287,7 +287,8 @@ int conf_any_set(struct conf_any a, const char *setting, const struct conf_algor
     TRY(lex_new(&lex));
     conf_index_init(&index, a.table);
     int err = conf_lex_keyword(&line, &keyword);
-    if (err == 0) TRY(conf_keyword_resolve(&index, a.table, keyword, a.table->ignore_unknown(a.options), &where, &opt, &word));
+    if (err == 0 && conf_keyword_resolve(&index, a.table, keyword, a.table->ignore_unknown(a.options), &where, &opt, &word) < 0)
+        return ERR_NOT_FOUND;
     if (word) {
         conf_diag_error(diag, "%s directive not supported as a command-line option", word->name);
         return ERR_FORMAT;

@@ -52,6 +52,7 @@ void sshd_options_init(struct sshd_options *o);
 void sshd_options_done(struct sshd_options *o);
 int sshd_options_copy(struct sshd_options *ret, const struct sshd_options *from) MUST_USE;
 
+/* "Keyword=value" of a command line. ERR_NOT_FOUND: there is no such keyword; ERR_FORMAT: its value is wrong. */
 int sshd_options_set(struct sshd_options *o, const char *setting, const struct conf_algorithms *algs, struct conf_diag *diag)
     MUST_USE;
 int sshd_options_set_value(struct sshd_options *o, enum sshd_opt opt, const char *value, const struct conf_algorithms *algs,

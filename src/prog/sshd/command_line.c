@@ -46,13 +46,72 @@ static int add_setting(struct strv *settings, char flag, const char *argument)
     return ERR_NOT_FOUND;
 }
 
-/* -C user=a,host=b: pieces; may be given several times. */
-static int add_test_spec(struct strv *spec, const char *text)
+/* ---- -C user=a,host=b: pieces; may be given several times ---- */
+
+static const struct {
+    const char *name;
+    size_t offset;
+} test_texts[] = {
+    { "user=", offsetof(struct sshd_conf_ctx, user) },       { "host=", offsetof(struct sshd_conf_ctx, host) },
+    { "addr=", offsetof(struct sshd_conf_ctx, address) },    { "laddr=", offsetof(struct sshd_conf_ctx, local_address) },
+    { "rdomain=", offsetof(struct sshd_conf_ctx, rdomain) },
+};
+
+static bool take_test_spec(const char *text, struct sshd_conf_ctx *io)
+{
+    for (size_t i = 0; i < ARRAY_LEN(test_texts); i++) {
+        size_t n = strlen(test_texts[i].name);
+        if (strncmp(text, test_texts[i].name, n) != 0) continue;
+        *(const char **)((char *)io + test_texts[i].offset) = text + n;
+        return true;
+    }
+    if (strcmp(text, "invalid-user") == 0) return io->invalid_user = true;
+    if (strncmp(text, "lport=", 6) != 0) return false;
+    char *end;
+    unsigned long port = strtoul(text + 6, &end, 10);
+    if (text[6] == 0 || *end || port > UINT16_MAX) return false;
+    io->local_port = (int)port;
+    return true;
+}
+
+static int add_test_spec(struct command_line *c, const char *text)
 {
     struct view list = view_str(text), one;
-    while (view_next_in_list(&list, &one))
-        if (one.len) TRY(strv_add(spec, one));
+    struct sshd_conf_ctx ctx = { .user = NULL };
+    c->has_test_spec = true;
+    while (view_next_in_list(&list, &one)) {
+        if (one.len == 0) continue;
+        TRY(strv_add(&c->test_spec, one));
+        const char *added = c->test_spec.v[c->test_spec.n - 1];
+        if (take_test_spec(added, &ctx)) continue;
+        if (strncmp(added, "lport=", 6) == 0)
+            dprintf(STDERR_FILENO, "Invalid port '%s' in test mode specification %s\n", added + 6, added);
+        else
+            dprintf(STDERR_FILENO, "Invalid test mode specification %s\n", added);
+        return ERR_FORMAT;
+    }
     return 0;
+}
+
+struct sshd_conf_ctx command_line_test_ctx(const struct command_line *c)
+{
+    struct sshd_conf_ctx ctx = { .version = "Nacre_" NACRE_VERSION };
+    for (size_t i = 0; i < c->test_spec.n; i++) (void)take_test_spec(c->test_spec.v[i], &ctx);
+    return ctx;
+}
+
+/* ---- other values ---- */
+
+/* What LoginGraceTime takes, in this flag's own words. */
+static int take_grace_time(struct command_line *c, const char *text)
+{
+    CLEANUP(conf_diag_done) struct conf_diag unused = CONF_DIAG_INIT;
+    CLEANUP(sshd_options_done) struct sshd_options scratch;
+    sshd_options_init(&scratch);
+    if (sshd_options_set_value(&scratch, SSHD_OPT_login_grace_time, text, NULL, &unused) == 0)
+        return add_setting(&c->settings, 'g', text);
+    dprintf(STDERR_FILENO, "Invalid login grace time.\n");
+    return ERR_FORMAT;
 }
 
 static int take_utmp_len(struct command_line *c, const char *text)
@@ -80,7 +139,7 @@ static int take_flag(struct command_line *c, int flag)
 {
     switch (flag) {
     case 'C':
-        return add_test_spec(&c->test_spec, optarg);
+        return add_test_spec(c, optarg);
     case 'D':
         c->no_detach = true;
         return 0;
@@ -111,6 +170,8 @@ static int take_flag(struct command_line *c, int flag)
     case 'q':
         c->quiet = true;
         return 0;
+    case 'g':
+        return take_grace_time(c, optarg);
     case 'u':
         return take_utmp_len(c, optarg);
     case 'd':

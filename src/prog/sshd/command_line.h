@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/strv.h"
+#include "conf/sshd_options.h"
 
 enum command_line_mode {
     MODE_SERVE,
@@ -23,9 +24,12 @@ struct command_line {
     unsigned debug;           /* -d, at most 3 */
     unsigned utmp_host_bytes; /* -u; 0: no names from DNS */
     struct strv settings;     /* "Keyword=value" of -o, -p, -h, -c, -g, -4, -6 */
-    struct strv test_spec;    /* "user=x" ... of -C */
+    bool has_test_spec;       /* -C was given */
+    struct strv test_spec;    /* "user=x" ... of it */
 };
 
 /* ERR_FORMAT after the usage or a sentence was written to stderr. */
 int command_line_parse(int argc, char **argv, struct command_line *ret) MUST_USE;
+/* The connection of -C; NULL fields were not given. Strings lent by c. */
+struct sshd_conf_ctx command_line_test_ctx(const struct command_line *c);
 void command_line_done(struct command_line *c);

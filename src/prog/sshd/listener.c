@@ -328,12 +328,15 @@ int main(int argc, char **argv)
     sshd_options_init(&l.options);
     int err = algorithms_init(&l.algs, ALGORITHMS_SERVER);
     if (err == 0) err = listener_load_config(&l);
-    if (err_is_sys(err)) return EXIT_USAGE; /* there is no such file */
-    if (err == 0 && l.cmd.test_spec.n && l.cmd.mode != MODE_DUMP && l.cmd.mode != MODE_DUMP_ONLY) {
+    if (err_is_sys(err) || err == ERR_NOT_FOUND) return EXIT_USAGE; /* there is no such file; no keyword that -o names */
+    if (err == 0 && l.cmd.has_test_spec && l.cmd.mode != MODE_DUMP && l.cmd.mode != MODE_DUMP_ONLY) {
         dprintf(STDERR_FILENO, "Config test connection parameter (-C) provided without test mode (-T)\r\n");
         err = ERR_FORMAT;
     }
-    if (err == 0) err = start_log(&l, true);
+    if (err == 0 && (err = start_log(&l, true)) < 0 && l.cmd.log_file) {
+        dprintf(STDERR_FILENO, "Couldn't open logfile %s: %s\n", l.cmd.log_file, err_text(err));
+        return EXIT_USAGE;
+    }
     if (err == 0) {
         proctitle_set("sshd: %s [listener] 0 of %d-%d startups", l.config_path, l.options.max_startups.begin,
                       l.options.max_startups.full);

@@ -166,44 +166,15 @@ int listener_make_setup(struct listener *l)
 
 /* ---- -T and -G ---- */
 
-static int read_test_spec(const struct strv *spec, struct sshd_conf_ctx *ret)
-{
-    *ret = (struct sshd_conf_ctx){ .version = "Nacre_" NACRE_VERSION, .in_group = setup_in_group };
-    const struct {
-        const char *name;
-        const char **field;
-    } rows[] = { { "user=", &ret->user },
-                 { "host=", &ret->host },
-                 { "addr=", &ret->address },
-                 { "laddr=", &ret->local_address },
-                 { "rdomain=", &ret->rdomain } };
-    for (size_t i = 0; i < spec->n; i++) {
-        const char *text = spec->v[i];
-        bool known = false;
-        for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
-            size_t n = strlen(rows[k].name);
-            if (strncmp(text, rows[k].name, n) != 0) continue;
-            *rows[k].field = text + n;
-            known = true;
-        }
-        if (strncmp(text, "lport=", 6) == 0) known = (ret->local_port = atoi(text + 6)) > 0;
-        if (strcmp(text, "invalid-user") == 0) known = ret->invalid_user = true;
-        if (known) continue;
-        dprintf(STDERR_FILENO, "Invalid test mode specification %s\r\n", text);
-        return ERR_FORMAT;
-    }
-    return 0;
-}
-
 int listener_dump(struct listener *l)
 {
     CLEANUP(conf_diag_done) struct conf_diag diag = CONF_DIAG_INIT;
     CLEANUP(sshd_options_done) struct sshd_options options;
     CLEANUP(buf_done) struct buf text = BUF_INIT(16 << 20);
-    struct sshd_conf_ctx ctx;
+    struct sshd_conf_ctx ctx = command_line_test_ctx(&l->cmd);
+    ctx.in_group = setup_in_group;
     sshd_options_init(&options);
-    TRY(read_test_spec(&l->cmd.test_spec, &ctx));
-    int err = eval(l, l->cmd.test_spec.n ? &ctx : NULL, &diag, &options);
+    int err = eval(l, l->cmd.has_test_spec ? &ctx : NULL, &diag, &options);
     print_diag(&diag);
     TRY(err);
     TRY(sshd_options_dump(&options, &text));
