@@ -7,9 +7,9 @@ import time
 import pytest
 
 from lib import account as accounts
-from lib import fail2ban, process, programs
+from lib import fail2ban, process
 from lib.marks import needs_peer, needs_root
-from lib.server import can, write_config
+from lib.server import write_config
 
 PASSWORD_ONLY = ["PubkeyAuthentication no", "NumberOfPasswordPrompts 1", "BatchMode no", "PreferredAuthentications password"]
 
@@ -236,22 +236,3 @@ def test_strict_modes(our_sshd, debian_ssh, account):
     finally:
         os.chmod(account.pw_dir, 0o755)
     assert debian_ssh(server).run("true").returncode == 0
-
-
-@needs_root
-def test_authorized_keys_command(our_sshd, debian_ssh, workdir, keys, account):
-    if not can(programs.SSHD, workdir, "AuthorizedKeysCommand /bin/true", "AuthorizedKeysCommandUser nobody"):
-        pytest.skip("AuthorizedKeysCommand is not in this build")
-    folder = "/run/nacre-test-%d" % os.getpid()  # its path must be root's alone
-    os.mkdir(folder, 0o755)
-    try:
-        path = write_config(folder + "/keys", ["#!/bin/sh", 'echo "$1 $2" >&2', "cat " + keys.authorized_keys])
-        os.chmod(path, 0o755)
-        server = our_sshd(["AuthorizedKeysFile none", "AuthorizedKeysCommand %s %%u %%t" % path, "AuthorizedKeysCommandUser nobody"])
-        done = debian_ssh(server).run("id -un")
-        assert done.stdout == account.pw_name + "\n", done.stderr + server.log.text()
-        os.chmod(path, 0o777)
-        assert debian_ssh(server).run("true").returncode == 255
-    finally:
-        os.remove(folder + "/keys")
-        os.rmdir(folder)

@@ -106,6 +106,10 @@ int conf_parse(const struct conf_parse_args *args, struct view bytes, struct con
  * wrong. */
 int conf_image_open(enum conf_program program, struct view bytes, struct conf_image *ret) MUST_USE;
 
+/* The words of a command in an option (AuthorizedKeysCommand), by the same rules of quoting as the file's; nothing is expanded.
+ * ERR_FORMAT: a quote is not closed. Appends. */
+int conf_command_split(const char *command, struct strv *ret_words) MUST_USE;
+
 /* Where a value came from. */
 enum conf_source {
     CONF_UNSET,

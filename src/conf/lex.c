@@ -117,6 +117,17 @@ int conf_lex_words(struct conf_lex *lex, struct view line)
     return 0;
 }
 
+int conf_command_split(const char *command, struct strv *ret_words)
+{
+    struct conf_lex *lex = calloc(1, sizeof *lex);
+    if (!lex) return ERR_NOMEM;
+    int err = conf_lex_words(lex, view_str(command));
+    for (size_t i = 0; err == 0 && i < lex->n; i++) err = strv_add(ret_words, lex->words[i]);
+    conf_lex_done(lex);
+    free(lex);
+    return err;
+}
+
 int conf_lex_first(struct view line, char *to, size_t *ret_len, struct view *ret_rest)
 {
     size_t used;

@@ -41,6 +41,22 @@ int authorized_keys_line_parse(struct view text, struct authorized_keys_line *re
     return 1;
 }
 
+int principals_line_parse(struct view text, struct view *ret_options, struct view *ret_principal)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] == '"' && (i == 0 || text.p[i - 1] != '\\')) quoted = !quoted;
+        if (text.p[i] == '#' && !quoted) text = view_sub(text, 0, i);
+    }
+    text = line_trim(text);
+    if (text.len == 0) return 0;
+    size_t at = text.len;
+    while (at > 0 && !line_is_space(text.p[at - 1])) at--;
+    *ret_options = line_trim(view_sub(text, 0, at));
+    *ret_principal = view_sub(text, at, text.len);
+    return 1;
+}
+
 int authorized_keys_scan_init(struct authorized_keys_scan *s, struct view file, struct view blob)
 {
     *s = (struct authorized_keys_scan){ .rest = file, .base64 = BUF_INIT(2 * KEY_BLOB_BYTES_MAX) };

@@ -31,6 +31,9 @@ void authorized_keys_options_done(struct authorized_keys_options *o); /* for CLE
  * quote, bad value) *ret_reason is static text for a log line ("unknown key option"). *ret must be initialised or done before; it
  * is whole on failure too and may be _done. */
 int authorized_keys_options_parse(struct view text, struct authorized_keys_options *ret, const char **ret_reason) MUST_USE;
+/* What two of them permit together is what both permit: a login by several keys, a line for a CA and what its certificate asks, a
+ * line of a principals file. *more is taken apart and left initialised. ERR_DENIED: they force different commands. */
+int authorized_keys_options_merge(struct authorized_keys_options *io, struct authorized_keys_options *take_more) MUST_USE;
 
 /* One line. Views lent by it. */
 struct authorized_keys_line {
@@ -40,6 +43,10 @@ struct authorized_keys_line {
 };
 /* 1: an entry (its options are not parsed, only stepped over). 0: blank or comment. ERR_FORMAT. */
 int authorized_keys_line_parse(struct view text, struct authorized_keys_line *ret) MUST_USE;
+
+/* A line of a principals file (AuthorizedPrincipalsFile): options, if any, then the name. A # outside of quotes begins a comment.
+ * Views lent by the line. 1, or 0 for a blank line. */
+int principals_line_parse(struct view text, struct view *ret_options, struct view *ret_principal) MUST_USE;
 
 /* Goes through the lines that have a key: for a plain key those with that key, for a certificate those with its CA's key. In the
  * second case (and only then) the caller requires options.cert_authority, in the first that it is absent. */

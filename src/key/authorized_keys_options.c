@@ -284,3 +284,38 @@ int authorized_keys_options_parse(struct view text, struct authorized_keys_optio
     }
     return 0;
 }
+
+/* ---- together ---- */
+
+static int add_all(struct strv *to, const struct strv *from)
+{
+    for (size_t i = 0; i < from->n; i++) TRY(strv_add(to, view_str(from->v[i])));
+    return 0;
+}
+
+/* Lists say what is allowed where there are any: two of them allow what the first says, as it is the narrower question's. */
+static int merge_lists(struct authorized_keys_options *io, struct authorized_keys_options *more)
+{
+    if (io->permitopen.n == 0) TRY(add_all(&io->permitopen, &more->permitopen));
+    if (io->permitlisten.n == 0) TRY(add_all(&io->permitlisten, &more->permitlisten));
+    return io->environment.n ? 0 : add_all(&io->environment, &more->environment);
+}
+
+int authorized_keys_options_merge(struct authorized_keys_options *io, struct authorized_keys_options *more)
+{
+    if (io->command && more->command && strcmp(io->command, more->command) != 0) return ERR_DENIED;
+    TRY(merge_lists(io, more));
+    if (!io->command) io->command = TAKE(more->command);
+    io->permit_pty &= more->permit_pty;
+    io->permit_port_forwarding &= more->permit_port_forwarding;
+    io->permit_agent &= more->permit_agent;
+    io->permit_x11 &= more->permit_x11;
+    io->permit_user_rc &= more->permit_user_rc;
+    io->no_touch_required &= more->no_touch_required;
+    io->verify_required |= more->verify_required;
+    io->restricted |= more->restricted;
+    if (io->tunnel_device < 0) io->tunnel_device = more->tunnel_device;
+    if (io->expiry_s == 0 || (more->expiry_s && more->expiry_s < io->expiry_s)) io->expiry_s = more->expiry_s;
+    authorized_keys_options_done(more);
+    return 0;
+}

@@ -203,13 +203,53 @@ static void many_lines_are_quick(UNUSED void **state)
     authorized_keys_scan_done(&scan);
 }
 
+static void principals_lines(UNUSED void **state)
+{
+    struct view options, principal;
+    assert_int_equal(principals_line_parse(VIEW_LIT("  # only this"), &options, &principal), 0);
+    assert_int_equal(principals_line_parse(VIEW_LIT(" \t"), &options, &principal), 0);
+    assert_int_equal(principals_line_parse(VIEW_LIT(" web "), &options, &principal), 1);
+    assert_true(options.len == 0 && view_eq_str(principal, "web"));
+    assert_int_equal(principals_line_parse(VIEW_LIT("command=\"a \\\"# b\",no-pty \tweb# c"), &options, &principal), 1);
+    assert_true(view_eq_str(options, "command=\"a \\\"# b\",no-pty") && view_eq_str(principal, "web"));
+}
+
+static void merged_options_permit_what_both_do(UNUSED void **state)
+{
+    struct authorized_keys_options a, b;
+    authorized_keys_options_init(&a);
+    authorized_keys_options_init(&b);
+    assert_null(parse("no-pty,no-touch-required,permitopen=\"h:1\",expiry-time=\"20300102Z\"", &a));
+    assert_null(
+        parse("no-user-rc,command=\"x\",verify-required,permitopen=\"h:2\",environment=\"A=1\",expiry-time=\"20290102Z\"", &b));
+    assert_int_equal(authorized_keys_options_merge(&a, &b), 0);
+    assert_false(a.permit_pty || a.permit_user_rc || a.no_touch_required);
+    assert_true(a.verify_required && a.permit_agent);
+    assert_string_equal(a.command, "x");
+    assert_true(a.permitopen.n == 1 && strcmp(a.permitopen.v[0], "h:1") == 0 && a.environment.n == 1);
+    int64_t earliest;
+    assert_int_equal(authorized_keys_time_parse(VIEW_LIT("20290102Z"), &earliest), 0);
+    assert_true(a.expiry_s == earliest);
+    assert_null(parse("command=\"x\"", &b));
+    assert_int_equal(authorized_keys_options_merge(&a, &b), 0);
+    assert_null(parse("command=\"y\"", &b));
+    assert_int_equal(authorized_keys_options_merge(&a, &b), ERR_DENIED);
+    authorized_keys_options_done(&a);
+    authorized_keys_options_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_options_permit_all),     cmocka_unit_test(all_options_are_known),
-        cmocka_unit_test(wrong_options_are_refused), cmocka_unit_test(times_are_parsed),
-        cmocka_unit_test(lines_are_parsed),          cmocka_unit_test(keys_are_found),
+        cmocka_unit_test(no_options_permit_all),
+        cmocka_unit_test(all_options_are_known),
+        cmocka_unit_test(wrong_options_are_refused),
+        cmocka_unit_test(times_are_parsed),
+        cmocka_unit_test(lines_are_parsed),
+        cmocka_unit_test(keys_are_found),
         cmocka_unit_test(many_lines_are_quick),
+        cmocka_unit_test(principals_lines),
+        cmocka_unit_test(merged_options_permit_what_both_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

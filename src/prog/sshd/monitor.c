@@ -461,7 +461,7 @@ static struct monitor m = { .in_fd = -1,
                             .user_child = { .fd = -1 },
                             .net = { .fd = -1 },
                             .session_id = BUF_INIT(64),
-                            .who = { .auth_info = BUF_INIT(65536) },
+                            .who = { .auth_info = BUF_INIT(1 << 20), .used_keys = BUF_INIT(1 << 20) },
                             .stray_fields = BUF_INIT_SECRET(1 << 20) };
 
 /* Who is waited for is cut off, now or as soon as it is asked something: the monitor then goes the way it goes when a child dies,

@@ -5,6 +5,7 @@
 #include "io/algorithms.h"
 #include "ipc/ipc.h"
 #include "key/authorized_keys.h"
+#include "key/cert.h"
 #include "os/logsink.h"
 #include "os/pam.h"
 #include "os/sock.h"
@@ -30,7 +31,7 @@ struct attempt {
     bool passed;
     bool denied;                                /* right, but the account modules let nobody in: the end of the connection */
     bool postponed;                             /* no verdict yet: PK_OK, a question, a new password wanted */
-    char detail[512];                           /* ": ED25519 SHA256:..." */
+    char detail[1024];                          /* ": ED25519 SHA256:..." */
     struct authorized_keys_options key_options; /* of the line that has the key; the applicant's only when the signature is right */
     bool has_key_options;
 };
@@ -46,6 +47,7 @@ struct applicant {
     struct authorized_keys_options key_options; /* of the keys that were accepted */
     bool has_key_options;
     struct buf auth_info; /* lines for SSH_USER_AUTH */
+    struct buf used_keys; /* that have passed: strings, plain blobs */
     struct pam *pam;
     bool must_change_password;
 };
@@ -82,6 +84,12 @@ struct monitor {
 /* "[preauth]" is put behind lines of the network child; these are our own. */
 #define monitor_log(m, level, ...) log_at(&(m)->sink.log, level, __VA_ARGS__)
 
+/* FingerprintHash */
+static inline enum digest_alg monitor_print_digest(const struct monitor *m)
+{
+    return m->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256;
+}
+
 /* ---- monitor_user.c ---- */
 /* The first request of a connection names user and service; later ones have to be the same: else ERR_DENIED, and the verdict was
  * sent. */
@@ -107,6 +115,36 @@ int method_init_chains(struct monitor *m) MUST_USE;
 /* ---- monitor_publickey.c ---- */
 int publickey_query(struct monitor *m, const struct ipc_auth_publickey_query *q, struct attempt *a) MUST_USE;
 int publickey_check(struct monitor *m, const struct ipc_auth_publickey *q, struct attempt *a) MUST_USE;
+/* from= and expiry-time of a line in force here and now; where it stands, "FILE:LINE", is for the log. */
+bool key_options_let_in(struct monitor *m, const char *where, const struct authorized_keys_options *o);
+
+/* ---- monitor_cert.c ---- */
+/* A certificate that can be believed if its CA is: *ret is its parts, lent by blob. */
+bool cert_is_usable(struct monitor *m, struct view blob, struct cert *ret);
+/* Kind, time, name (principal.p NULL: looked at already) and options; the last are merged into io. where as above. */
+bool cert_permits(struct monitor *m, const struct cert *c, struct view principal, const char *where,
+                  struct authorized_keys_options *io);
+/* One of the names of a comma list. */
+bool cert_has_any_principal(struct monitor *m, const struct cert *c, struct view wanted);
+/* By TrustedUserCAKeys, with all that goes with it; key is the blob of c. The options are then in the attempt. */
+bool cert_is_trusted(struct monitor *m, struct view key, const struct cert *c, struct attempt *a);
+
+/* ---- monitor_files.c ---- */
+/* The paths that a word of AuthorizedKeysFile or AuthorizedPrincipalsFile names for the applicant: tokens %% %h %u %U, relative
+ * paths below the home directory, globs. "none" names none. */
+int monitor_user_paths(struct monitor *m, const char *keyword, const char *word, struct strv *ret_paths) MUST_USE;
+/* Opened and read with the applicant's rights, checked as StrictModes wants. what: "authorized keys". */
+int monitor_read_user_file(struct monitor *m, const char *path, const char *what, struct buf *out) MUST_USE;
+
+/* ---- monitor_command.c ---- */
+struct monitor_command {
+    const char *keyword, *command, *user; /* option's name and values; NULL values: not set */
+    struct view key;
+    const struct cert *cert; /* of AuthorizedPrincipalsCommand; else NULL */
+};
+/* Runs it and takes what it prints. ERR_NOT_FOUND: it is not set; other errors are in the log, and what was printed does not count.
+ */
+int monitor_run_command(struct monitor *m, const struct monitor_command *c, struct buf *out) MUST_USE;
 
 /* ---- monitor_password.c ---- */
 bool password_is_right(struct monitor *m, struct view password);

@@ -3,14 +3,11 @@
 #include "prog/sshd/monitor.h"
 
 #include "base/base64.h"
-#include "conf/tokens.h"
 #include "key/addr_match.h"
 #include "os/clock.h"
-#include "os/fd.h"
-#include "os/file.h"
 #include "wire/messages.h"
 
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,59 +16,71 @@ enum {
     SIGNED_BYTES_MAX = 256 * 1024
 };
 
+/* A key that somebody wants to log in with. */
+struct offered {
+    struct view algorithm, blob;
+    bool is_cert;
+    struct cert cert; /* if it is one */
+};
+
 /* ---- is this algorithm and key wanted at all ---- */
 
-static bool algorithm_is_accepted(const struct monitor *m, struct view algorithm, struct view key)
+static bool algorithm_is_accepted(const struct monitor *m, const struct key_type *type, const struct offered *o)
 {
-    const struct key_type *type = key_type_find(algorithm);
-    struct rd r = rd_of(key);
-    if (!type || type->is_cert || !view_eq_str(rd_string(&r), type->blob_name)) return false;
-    return view_list_has(view_str(m->options.pubkey_accepted_algorithms), algorithm);
+    struct rd r = rd_of(o->blob);
+    if (!type || !view_eq_str(rd_string(&r), type->blob_name)) return false;
+    return view_list_has(view_str(m->options.pubkey_accepted_algorithms), o->algorithm);
 }
 
-static void describe(const struct monitor *m, struct view key, char *ret_text, size_t cap)
+/* What follows "Accepted publickey for ... ssh2". */
+static void describe(const struct monitor *m, const struct offered *o, char *ret_text, size_t cap)
 {
-    CLEANUP(freep) char *fingerprint = NULL;
-    enum digest_alg alg = m->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256;
-    if (key_fingerprint(key, alg, &fingerprint) < 0) return;
-    snprintf(ret_text, cap, ": %s %s", key_short_name(key), fingerprint);
+    CLEANUP(freep) char *fingerprint = NULL, *ca_print = NULL;
+    struct cert c;
+    if (key_fingerprint(o->blob, monitor_print_digest(m), &fingerprint) < 0) return;
+    int n = snprintf(ret_text, cap, ": %s %s", key_short_name(o->blob), fingerprint);
+    if (n < 0 || (size_t)n >= cap || cert_parse(o->blob, &c) < 0) return;
+    if (key_fingerprint(c.ca_key, monitor_print_digest(m), &ca_print) < 0) return;
+    snprintf(ret_text + n, cap - (size_t)n, " ID %.*s (serial %" PRIu64 ") CA %s %s", VIEW_ARG(view_sub(c.key_id, 0, cap / 2)),
+             c.serial, key_short_name(c.ca_key), ca_print);
 }
 
-static bool key_is_usable(struct monitor *m, struct view algorithm, struct view blob, struct attempt *a)
+static bool rsa_is_long_enough(struct monitor *m, const struct key *k)
+{
+    if (key_type_of(k)->pkey != PKEY_RSA || key_bits(k) >= (unsigned)m->options.required_rsa_size) return true;
+    monitor_log(m, LOG_LEVEL_INFO, "refusing RSA key of %u bits: RequiredRSASize is %d", key_bits(k), m->options.required_rsa_size);
+    return false;
+}
+
+static bool key_is_usable(struct monitor *m, struct offered *o, struct attempt *a)
 {
     CLEANUP(key_unrefp) struct key *k = NULL;
-    describe(m, blob, a->detail, sizeof a->detail);
+    const struct key_type *type = key_type_find(o->algorithm);
+    describe(m, o, a->detail, sizeof a->detail);
     if (!method_is_allowed(m, a)) return false;
-    if (!algorithm_is_accepted(m, algorithm, blob)) {
+    if (!algorithm_is_accepted(m, type, o)) {
         monitor_log(m, LOG_LEVEL_INFO, "userauth_pubkey: signature algorithm %.*s not in PubkeyAcceptedAlgorithms [preauth]",
-                    VIEW_ARG(algorithm));
+                    VIEW_ARG(o->algorithm));
         return false;
     }
-    if (key_from_blob(blob, &k) < 0) return false;
-    bool is_rsa = key_type_of(k)->pkey == PKEY_RSA;
-    if (is_rsa && key_bits(k) < (unsigned)m->options.required_rsa_size) {
-        monitor_log(m, LOG_LEVEL_INFO, "refusing RSA key of %u bits: RequiredRSASize is %d", key_bits(k),
-                    m->options.required_rsa_size);
-        return false;
-    }
-    return true;
+    if (key_from_blob(o->blob, &k) < 0 || !rsa_is_long_enough(m, k)) return false;
+    o->is_cert = type->is_cert;
+    return !o->is_cert || cert_is_usable(m, o->blob, &o->cert);
 }
 
 /* ---- authorized_keys ---- */
 
-static bool line_lets_in(struct monitor *m, const char *path, const struct authorized_keys_line *line,
-                         const struct authorized_keys_options *o)
+bool key_options_let_in(struct monitor *m, const char *where, const struct authorized_keys_options *o)
 {
-    if (o->cert_authority) return false; /* such a line is about certificates only */
     if (o->expiry_s && o->expiry_s < clock_wall_s()) {
-        monitor_log(m, LOG_LEVEL_INFO, "%s:%zu: key has expired (expiry-time)", path, line->number);
+        monitor_log(m, LOG_LEVEL_INFO, "%s: key has expired (expiry-time)", where);
         return false;
     }
     if (!o->from) return true;
     int match = addr_match_host_list(view_str(m->peer_host), view_str(m->peer.host), view_str(o->from));
     if (match == ADDR_MATCH_YES) return true;
     if (match < 0)
-        monitor_log(m, LOG_LEVEL_INFO, "%s:%zu: bad from= list: %s", path, line->number, err_text(match));
+        monitor_log(m, LOG_LEVEL_INFO, "%s: bad from= list: %s", where, err_text(match));
     else
         monitor_log(m, LOG_LEVEL_INFO,
                     "Authentication tried for %s with correct key but not from a permitted host (host=%s, ip=%s, required=%s).",
@@ -79,104 +88,87 @@ static bool line_lets_in(struct monitor *m, const char *path, const struct autho
     return false;
 }
 
+/* A line with this key, or with the key of its CA. */
+static bool line_lets_in(struct monitor *m, const char *where, const struct offered *k, struct authorized_keys_options *o)
+{
+    if (o->cert_authority != k->is_cert || !key_options_let_in(m, where, o)) return false;
+    if (!k->is_cert) return true;
+    bool by_list = o->principals != NULL;
+    if (by_list && !cert_has_any_principal(m, &k->cert, view_str(o->principals))) return false;
+    return cert_permits(m, &k->cert, by_list ? VIEW_EMPTY : view_str(m->who.user->name), where, o);
+}
+
+static void log_line(struct monitor *m, const char *where, const struct offered *k, const struct attempt *a)
+{
+    CLEANUP(freep) char *ca_print = NULL;
+    if (!m->who.valid) return;
+    if (!k->is_cert)
+        monitor_log(m, LOG_LEVEL_VERBOSE, "Accepted key%s found at %s", a->detail[0] ? a->detail + 1 : "", where);
+    else if (key_fingerprint(k->cert.ca_key, monitor_print_digest(m), &ca_print) == 0)
+        monitor_log(m, LOG_LEVEL_VERBOSE, "Accepted certificate ID \"%.*s\" (serial %" PRIu64 ") signed by CA %s %s found at %s",
+                    VIEW_ARG(k->cert.key_id), k->cert.serial, key_short_name(k->cert.ca_key), ca_print, where);
+}
+
+static bool try_line(struct monitor *m, const char *path, const struct authorized_keys_line *line, const struct offered *k,
+                     struct attempt *a)
+{
+    struct authorized_keys_options o;
+    const char *why = NULL;
+    char where[4300];
+    snprintf(where, sizeof where, "%s:%zu", path, line->number);
+    authorized_keys_options_init(&o);
+    int err = authorized_keys_options_parse(line->options, &o, &why);
+    if (err < 0) monitor_log(m, LOG_LEVEL_INFO, "%s: bad key options: %s", where, why ? why : err_text(err));
+    if (err < 0 || !line_lets_in(m, where, k, &o)) {
+        authorized_keys_options_done(&o);
+        return false;
+    }
+    a->key_options = o;
+    a->has_key_options = true;
+    log_line(m, where, k, a);
+    return true;
+}
+
 /* Goes through the lines with this key. Found: its options are in the attempt. */
-static bool file_has_key(struct monitor *m, const char *path, struct view file, struct view key, struct attempt *a)
+static bool list_has_key(struct monitor *m, const char *path, struct view file, const struct offered *k, struct attempt *a)
 {
     struct authorized_keys_scan scan;
     struct authorized_keys_line line;
     bool found = false;
-    if (authorized_keys_scan_init(&scan, file, key) == 0) {
-        while (!found && authorized_keys_next(&scan, &line)) {
-            struct authorized_keys_options o;
-            const char *why = NULL;
-            authorized_keys_options_init(&o);
-            int err = authorized_keys_options_parse(line.options, &o, &why);
-            if (err < 0)
-                monitor_log(m, LOG_LEVEL_INFO, "%s:%zu: bad key options: %s", path, line.number, why ? why : err_text(err));
-            else
-                found = line_lets_in(m, path, &line, &o);
-            if (!found) {
-                authorized_keys_options_done(&o);
-                continue;
-            }
-            a->key_options = o;
-            a->has_key_options = true;
-            if (m->who.valid)
-                monitor_log(m, LOG_LEVEL_VERBOSE, "Accepted key%s found at %s:%zu", a->detail[0] ? a->detail + 1 : "", path,
-                            line.number);
-        }
-    }
+    if (authorized_keys_scan_init(&scan, file, k->blob) == 0)
+        while (!found && authorized_keys_next(&scan, &line)) found = try_line(m, path, &line, k, a);
     authorized_keys_scan_done(&scan);
     return found;
 }
 
-static int open_safely(struct monitor *m, const char *path, int *ret_fd)
-{
-    CLEANUP(fd_closep) int fd = -1;
-    char why[FILE_WHY_BYTES];
-    /* O_NONBLOCK: a FIFO in the place of the file must not hold us. */
-    TRY(file_open(path, O_RDONLY | O_NONBLOCK, 0, &fd));
-    if (m->options.strict_modes) {
-        int err = file_check_safe(fd, path, m->who.user->uid, m->who.user->home, why);
-        if (err < 0) {
-            monitor_log(m, LOG_LEVEL_INFO, "Authentication refused: %s", why);
-            return err;
-        }
-    }
-    *ret_fd = fd_take(&fd);
-    return 0;
-}
-
-static bool path_has_key(struct monitor *m, const char *path, struct view key, struct attempt *a)
-{
-    CLEANUP(buf_done) struct buf file = BUF_INIT(AUTHORIZED_KEYS_BYTES_MAX);
-    CLEANUP(fd_closep) int fd = -1;
-    CLEANUP(user_as_end) struct user_as as = { .active = false };
-    int err = user_as_begin(m->who.user, &as);
-    if (err == 0) err = open_safely(m, path, &fd);
-    if (err == 0) err = file_read_fd(fd, &file);
-    user_as_end(&as);
-    if (err < 0) {
-        log_debug(&m->sink.log, "Could not open user '%s' authorized keys '%s': %s", m->who.name, path, err_text(err));
-        return false;
-    }
-    return file_has_key(m, path, buf_view(&file), key, a);
-}
-
-/* AuthorizedKeysFile's words: tokens %% %h %u %U, relative paths below the home directory, globs. */
-static int expand_path(const struct monitor *m, const char *word, struct buf *out)
-{
-    const struct user *u = m->who.user;
-    char uid[16];
-    snprintf(uid, sizeof uid, "%u", (unsigned)u->uid);
-    const struct conf_token tokens[] = { { 'h', u->home }, { 'u', u->name }, { 'U', uid } };
-    const struct conf_expand x = { .tokens = tokens, .n_tokens = ARRAY_LEN(tokens) };
-    char why[256];
-    CLEANUP(freep) char *text = NULL;
-    int err = conf_expand_str(&x, word, &text, why, sizeof why);
-    if (err < 0) {
-        monitor_log(m, LOG_LEVEL_ERROR, "AuthorizedKeysFile %s: %s", word, why);
-        return err;
-    }
-    if (text[0] != '/') TRY(buf_printf(out, "%s/", u->home));
-    return buf_put_str(out, text);
-}
-
-static bool user_has_key(struct monitor *m, struct view key, struct attempt *a)
+static bool files_have_key(struct monitor *m, const struct offered *k, struct attempt *a)
 {
     for (size_t i = 0; i < m->options.authorized_keys_file.n; i++) {
-        const char *word = m->options.authorized_keys_file.v[i];
-        CLEANUP(buf_done) struct buf pattern = BUF_INIT(8192);
         CLEANUP(strv_done) struct strv paths = STRV_INIT;
-        if (strcmp(word, "none") == 0) continue;
-        const char *text = expand_path(m, word, &pattern) == 0 ? buf_cstr(&pattern) : NULL;
-        if (!text) continue;
-        bool has_wildcards = strpbrk(word, "*?[") != NULL;
-        int err = has_wildcards ? file_glob(text, &paths) : strv_add(&paths, view_str(text));
-        for (size_t k = 0; err == 0 && k < paths.n; k++)
-            if (path_has_key(m, paths.v[k], key, a)) return true;
+        if (monitor_user_paths(m, "AuthorizedKeysFile", m->options.authorized_keys_file.v[i], &paths) < 0) continue;
+        for (size_t n = 0; n < paths.n; n++) {
+            CLEANUP(buf_done) struct buf file = BUF_INIT(AUTHORIZED_KEYS_BYTES_MAX);
+            if (monitor_read_user_file(m, paths.v[n], "authorized keys", &file) < 0) continue;
+            if (list_has_key(m, paths.v[n], buf_view(&file), k, a)) return true;
+        }
     }
     return false;
+}
+
+static bool command_has_key(struct monitor *m, const struct offered *k, struct attempt *a)
+{
+    CLEANUP(buf_done) struct buf text = BUF_INIT(AUTHORIZED_KEYS_BYTES_MAX);
+    const struct monitor_command command = { .keyword = "AuthorizedKeysCommand",
+                                             .command = m->options.authorized_keys_command,
+                                             .user = m->options.authorized_keys_command_user,
+                                             .key = k->blob };
+    return monitor_run_command(m, &command, &text) == 0 && list_has_key(m, command.keyword, buf_view(&text), k, a);
+}
+
+/* What costs least comes first. */
+static bool user_has_key(struct monitor *m, const struct offered *k, struct attempt *a)
+{
+    return files_have_key(m, k, a) || (k->is_cert && cert_is_trusted(m, k->blob, &k->cert, a)) || command_has_key(m, k, a);
 }
 
 /* A line for SSH_USER_AUTH. */
@@ -190,22 +182,35 @@ static int put_auth_info(struct view key, struct buf *out)
     return buf_printf(out, "publickey %.*s %.*s\n", VIEW_ARG(type), VIEW_ARG(buf_view(&base64)));
 }
 
-/* AuthenticationMethods publickey,publickey asks for two different keys. */
+/* AuthenticationMethods publickey,publickey asks for two different keys; another certificate for the same key is none. */
 static bool key_was_used(struct monitor *m, struct view key)
 {
-    CLEANUP(buf_done) struct buf line = BUF_INIT(256 * 1024);
-    struct view all = buf_view(&m->who.auth_info);
-    if (all.len == 0) return false;
-    if (put_auth_info(key, &line) < 0) return true;
-    if (!memmem(all.p, all.len, buf_view(&line).p, buf_len(&line))) return false;
-    monitor_log(m, LOG_LEVEL_INFO, "refusing previously-used %s key", key_short_name(key));
-    return true;
+    CLEANUP(buf_done) struct buf plain = BUF_INIT(65536);
+    struct rd r = rd_of(buf_view(&m->who.used_keys));
+    if (rd_left(&r) && cert_plain_blob(key, &plain) < 0) return true;
+    while (rd_left(&r)) {
+        if (!view_eq(rd_string(&r), buf_view(&plain))) continue;
+        monitor_log(m, LOG_LEVEL_INFO, "refusing previously-used %s key", key_short_name(key));
+        return true;
+    }
+    return rd_stop(&r) < 0;
+}
+
+static int note_use(struct monitor *m, struct view key)
+{
+    CLEANUP(buf_done) struct buf plain = BUF_INIT(65536);
+    struct wr w = wr_of(&m->who.used_keys);
+    TRY(cert_plain_blob(key, &plain));
+    wr_string(&w, buf_view(&plain));
+    TRY(wr_end(&w));
+    return put_auth_info(key, &m->who.auth_info);
 }
 
 static bool key_is_allowed(struct monitor *m, struct view algorithm, struct view key, struct attempt *a)
 {
+    struct offered k = { .algorithm = algorithm, .blob = key };
     /* An applicant who cannot get in takes the same road as far as there is one. */
-    return key_is_usable(m, algorithm, key, a) && !key_was_used(m, key) && m->who.user && user_has_key(m, key, a) && m->who.valid;
+    return key_is_usable(m, &k, a) && !key_was_used(m, key) && m->who.user && user_has_key(m, &k, a) && m->who.valid;
 }
 
 static void forget_options(struct attempt *a)
@@ -280,28 +285,15 @@ static bool user_was_there(struct monitor *m, const struct attempt *a, struct vi
  * other. */
 static bool take_options(struct monitor *m, struct attempt *a)
 {
-    struct authorized_keys_options *had = &m->who.key_options, *more = &a->key_options;
     if (!m->who.has_key_options) {
-        *had = *more;
+        m->who.key_options = a->key_options;
         m->who.has_key_options = true;
         a->has_key_options = false;
         return true;
     }
-    if (had->command && more->command && strcmp(had->command, more->command) != 0) {
-        monitor_log(m, LOG_LEVEL_ERROR, "the keys of %s force different commands", m->who.name);
-        return false;
-    }
-    if (!had->command) {
-        had->command = more->command;
-        more->command = NULL;
-    }
-    had->permit_pty &= more->permit_pty;
-    had->permit_port_forwarding &= more->permit_port_forwarding;
-    had->permit_agent &= more->permit_agent;
-    had->permit_x11 &= more->permit_x11;
-    had->permit_user_rc &= more->permit_user_rc;
-    had->restricted |= more->restricted;
-    return true;
+    int err = authorized_keys_options_merge(&m->who.key_options, &a->key_options);
+    if (err < 0) monitor_log(m, LOG_LEVEL_ERROR, "the keys of %s force different commands", m->who.name);
+    return err == 0;
 }
 
 int publickey_check(struct monitor *m, const struct ipc_auth_publickey *q, struct attempt *a)
@@ -309,5 +301,5 @@ int publickey_check(struct monitor *m, const struct ipc_auth_publickey *q, struc
     a->passed = key_is_allowed(m, q->algorithm, q->key, a) && signature_is_right(m, q) && user_was_there(m, a, q->signature) &&
                 take_options(m, a);
     forget_options(a);
-    return a->passed ? put_auth_info(q->key, &m->who.auth_info) : 0;
+    return a->passed ? note_use(m, q->key) : 0;
 }

@@ -140,6 +140,7 @@ void monitor_applicant_done(struct applicant *who)
     strv_done(&who->chains);
     if (who->has_key_options) authorized_keys_options_done(&who->key_options);
     buf_done(&who->auth_info);
+    buf_done(&who->used_keys);
     pam_free(who->pam);
     *who = (struct applicant){ .auth_info = BUF_INIT(0) };
 }
