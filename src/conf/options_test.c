@@ -492,8 +492,7 @@ static void test_missing_features_are_refused(void **state UNUSED)
                   { "ProxyJump a", true },
                   { "Port 23", false },
                   { "Tunnel no", false },
-                  { "SecurityKeyProvider internal", false },
-                  { "CertificateFile x", true } };
+                  { "SecurityKeyProvider internal", false } };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct ssh_options o;
         struct conf_diag diag = CONF_DIAG_INIT;
