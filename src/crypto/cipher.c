@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #if defined(__aarch64__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__) || defined(__i386__)
+#include <sys/platform/x86.h>
 #endif
 
 int cipher_evp_new(const EVP_CIPHER *primitive, const uint8_t *key, const uint8_t *iv, bool for_sealing, EVP_CIPHER_CTX **ret)
@@ -75,7 +77,9 @@ const struct cipher_desc *cipher_find(struct view name)
 bool cipher_has_fast_aes(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
-    return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+    /* The C library knows it already. The compiler's __builtin_cpu_supports asks the processor anew at the start of each process,
+     * and where that is a virtual one each such question is a trip to its host. */
+    return CPU_FEATURE_ACTIVE(AES) && CPU_FEATURE_ACTIVE(PCLMULQDQ);
 #elif defined(__aarch64__)
     enum {
         ARM_HWCAP_AES = 1 << 3,

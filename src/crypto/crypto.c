@@ -1,6 +1,7 @@
 #include "crypto/crypto.h"
 
 #include "crypto/libcrypto_int.h"
+#include "crypto/provider_int.h"
 
 enum {
     START = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_NO_ATEXIT
@@ -18,6 +19,7 @@ void crypto_start_alone(void)
     const EVP_MD *const digests[] = { EVP_md5(), EVP_sha1(), EVP_sha256(), EVP_sha384(), EVP_sha512() };
     for (size_t i = 0; i < ARRAY_LEN(ciphers); i++) (void)EVP_add_cipher(ciphers[i]);
     for (size_t i = 0; i < ARRAY_LEN(digests); i++) (void)EVP_add_digest(digests[i]);
+    provider_select();
 }
 
 const char *crypto_library_version(void) { return OpenSSL_version(OPENSSL_VERSION); }

@@ -2,6 +2,8 @@
  * here ever asks at the terminal: the callback below stands in for libcrypto's prompt. */
 #include "crypto/pkey_int.h"
 
+#include "crypto/provider_int.h"
+
 enum {
     PEM_MAX_BYTES = 256 * 1024
 }; /* an RSA key of 16384 bits has 13 KiB */
@@ -43,6 +45,7 @@ static int from_pem(struct view pem, struct view passphrase, bool with_private, 
     struct asked asked = { .passphrase = passphrase };
     enum pkey_type type;
     if (pem.len > PEM_MAX_BYTES) return ERR_FORMAT;
+    provider_add_all();
     CLEANUP(bio_freep) BIO *bio = BIO_new_mem_buf(pem.len ? (const void *)pem.p : "", (int)pem.len);
     if (!bio) return ERR_NOMEM;
     CLEANUP(pkey_evp_freep)
@@ -100,6 +103,7 @@ static int write_pem(BIO *bio, const struct pkey *k, enum pkey_pem form, struct 
 int pkey_to_pem(const struct pkey *k, enum pkey_pem form, struct view passphrase, struct buf *out)
 {
     char *text;
+    provider_add_all();
     CLEANUP(bio_freep) BIO *bio = BIO_new(BIO_s_secmem()); /* wiped when freed */
     if (!bio) return ERR_NOMEM;
     int err = write_pem(bio, k, form, passphrase);
