@@ -255,6 +255,6 @@ int spawn_copy(void)
     pid_t pid = fork();
     if (pid < 0) return ERR_SYS(errno);
     if (pid > 0) return SPAWN_PARENT;
-    spawn_reset_signals(true);
+    (void)signal(SIGCHLD, SIG_DFL);
     return 0;
 }

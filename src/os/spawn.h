@@ -65,8 +65,8 @@ enum {
 };
 int spawn_background(void) MUST_USE;
 
-/* For a process that only waits to be copied (prog/sshd/zygote.h): the child gets 0, with all signals as spawn_reset_signals(true)
- * leaves them. The parent gets SPAWN_PARENT; it need not wait for the child, the kernel forgets it. */
+/* For a process that only waits to be copied (prog/sshd/zygote.h): the child gets 0, with all signals as the parent had
+ * them, SIGCHLD at its default. The parent gets SPAWN_PARENT; it need not wait for the child, the kernel forgets it. */
 int spawn_copy(void) MUST_USE;
 
 /* Of this process: no ptrace by the user, no core dumps. For whoever holds secrets. */

@@ -428,7 +428,8 @@ static void warm_up(void)
         (void)!key_verify_blob(key_blob(k), view_str(types[i]), VIEW_LIT("x"), buf_view(&signature));
         (void)!key_fingerprint(key_blob(k), DIGEST_SHA256, &fingerprint);
     }
-    (void)!user_by_name(PART_USER_NAME, &nobody);
+    /* Groups are asked of every service in nsswitch.conf, so that their modules are loaded here and not by each copy. */
+    if (user_by_name(PART_USER_NAME, &nobody) == 0) (void)!user_load_groups(nobody);
 }
 
 /* As a copy of a zygote, or executed for one connection only. */
