@@ -144,8 +144,11 @@ class CapturedServer:
                 _, fds, _, _ = socket.recv_fds(conn, 1, 1)
             except OSError:
                 return
+            child = Child(socket.socket(fileno=fds[0]))
+            if not child.recv():  # net_cage; none: the server ends
+                continue
             with self.lock:
-                self.waiting.append((Child(socket.socket(fileno=fds[0])), conn))
+                self.waiting.append((child, conn))
                 self.lock.notify_all()
 
     def connect(self):
@@ -156,7 +159,7 @@ class CapturedServer:
             with self.lock:
                 waiting = {child.sock.fileno(): (child, life) for child, life in self.waiting}
             ready = select.select(list(waiting), [], [], 0)[0] if waiting else []
-            return [waiting[fd] for fd in ready]
+            return [(child, life) for fd, (child, life) in waiting.items() if fd in ready or child.data]
 
         child, life = process.wait_until(serving, "a child with work")[0]
         with self.lock:

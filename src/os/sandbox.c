@@ -1,13 +1,16 @@
-/* Giving up rights. The tables of allowed calls are in sandbox_rules.c. */
-#include "os/sandbox.h"
+/* Giving up rights. The tables of allowed calls are in sandbox_rules.c; what makes filters of them is in sandbox_compile.c, and is
+ * the only part that needs libseccomp. */
+#include "os/sandbox_int.h"
+
 #include "os/fd.h"
 #include "os/spawn.h"
 #include "os/user_int.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
-#include <seccomp.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -17,46 +20,37 @@
 
 /* --- system calls --- */
 
-/* Debugging only: the name comes from the heap, which a signal handler must not touch in earnest. raise() is a forbidden call
- * itself, and as SIGSYS is blocked in here, the kernel then ends the process by it. */
+/* What a signal handler can get at; written once, before there can be a signal. */
+static struct view call_names;
+
+/* raise() is a forbidden call itself, and as SIGSYS is blocked in here, the kernel then ends the process by it. */
 static void on_forbidden(UNUSED int number, siginfo_t *info, UNUSED void *context)
 {
-    char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, info->si_syscall);
-    const char *parts[] = { "sandbox: forbidden system call: ", name ? name : "?", "\n" };
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) (void)!write(STDERR_FILENO, parts[i], strlen(parts[i]));
+    size_t at = (size_t)info->si_syscall * SANDBOX_NAME_BYTES;
+    const char *name = info->si_syscall >= 0 && at < call_names.len ? (const char *)call_names.p + at : "?";
+    const char *parts[] = { "sandbox: forbidden system call: ", name, "\n" };
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) (void)!write(STDERR_FILENO, parts[i], strnlen(parts[i], SANDBOX_NAME_BYTES + 8));
     signal(SIGSYS, SIG_DFL);
     raise(SIGSYS);
     _exit(255);
 }
 
-static int add_rule(scmp_filter_ctx ctx, const struct sandbox_rule *r)
-{
-    int call = seccomp_syscall_resolve_name(r->call);
-    if (call < 0) return 0; /* not of this machine or this library */
-    struct scmp_arg_cmp arg = { .arg = r->arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = r->mask, .datum_b = r->value };
-    uint32_t action = r->deny_errno ? SCMP_ACT_ERRNO((uint32_t)r->deny_errno) : SCMP_ACT_ALLOW;
-    int n = seccomp_rule_add_array(ctx, action, call, r->masked ? 1 : 0, &arg);
-    return n < 0 ? ERR_SYS(-n) : 0;
-}
-
-static int add_rules(scmp_filter_ctx ctx, const struct sandbox_rule *rules, size_t n)
-{
-    for (size_t i = 0; i < n; i++) TRY(add_rule(ctx, &rules[i]));
-    return 0;
-}
-
-int sandbox_enter(const struct sandbox_rule *rules, size_t n, bool trap)
+int sandbox_enter_compiled(struct view filter)
 {
     struct sigaction sa = { .sa_sigaction = on_forbidden, .sa_flags = SA_SIGINFO };
-    if (trap && sigaction(SIGSYS, &sa, NULL) < 0) return ERR_SYS(errno);
+    struct sandbox_filter_head head;
+    if (filter.len < sizeof head) return ERR_FORMAT;
+    memcpy(&head, filter.p, sizeof head);
+    size_t program_bytes = (size_t)head.n_instructions * sizeof(struct sock_filter);
+    if (head.n_instructions > BPF_MAXINSNS || filter.len != sizeof head + program_bytes + (size_t)head.n_names * SANDBOX_NAME_BYTES)
+        return ERR_FORMAT;
+    call_names = view_sub(filter, sizeof head + program_bytes, filter.len);
+    if (head.n_names && sigaction(SIGSYS, &sa, NULL) < 0) return ERR_SYS(errno);
     TRY(spawn_no_new_privs());
-    scmp_filter_ctx ctx = seccomp_init(trap ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS);
-    if (!ctx) return ERR_NOMEM;
-    int err = add_rules(ctx, rules, n);
-    int got = err == 0 ? seccomp_load(ctx) : 0;
-    seccomp_release(ctx);
-    if (got < 0) err = got == -EINVAL || got == -ENOSYS ? ERR_UNSUPPORTED : ERR_SYS(-got);
-    return err;
+    /* The kernel copies the program, from any address. */
+    struct sock_fprog program = { (unsigned short)head.n_instructions, (struct sock_filter *)(uintptr_t)(filter.p + sizeof head) };
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0) return 0;
+    return errno == EINVAL || errno == ENOSYS ? ERR_UNSUPPORTED : ERR_SYS(errno);
 }
 
 /* --- identity and root directory --- */

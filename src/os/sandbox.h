@@ -1,6 +1,7 @@
 /* Giving up rights for good: a table of allowed system calls (all others kill the process), ids, root directory, limits, paths. */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
 
 #include <sys/types.h>
@@ -26,6 +27,15 @@ extern const size_t sandbox_key_holder_n;
 /* Sets no_new_privs and loads the filter. With trap (debugging), a forbidden call is named on stderr before the process ends.
  * ERR_UNSUPPORTED: the kernel cannot. */
 int sandbox_enter(const struct sandbox_rule *rules, size_t n, bool trap) MUST_USE;
+
+/* The same in two steps, of which the first takes most of the time and can be done ahead, once, by another process of the same
+ * machine. The first appends to out, which should hold SANDBOX_FILTER_BYTES_MAX. The second needs no library; with trap, filter has
+ * to stay. ERR_FORMAT: that is no filter. */
+enum {
+    SANDBOX_FILTER_BYTES_MAX = 32768
+};
+int sandbox_compile(const struct sandbox_rule *rules, size_t n, bool trap, struct buf *out) MUST_USE;
+int sandbox_enter_compiled(struct view filter) MUST_USE;
 
 struct sandbox_drop {
     uid_t uid;

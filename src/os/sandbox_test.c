@@ -126,6 +126,17 @@ static void test_trap_names_the_call(UNUSED void **state)
     fd_close(p[0]);
 }
 
+/* A filter that is not whole is not entered half. */
+static void test_broken_filter(UNUSED void **state)
+{
+    CLEANUP(buf_done) struct buf filter = BUF_INIT(SANDBOX_FILTER_BYTES_MAX);
+    assert_int_equal(sandbox_compile(sandbox_net_child, sandbox_net_child_n, false, &filter), 0);
+    for (size_t len = 0; len < buf_len(&filter); len += 3)
+        assert_int_equal(sandbox_enter_compiled(view_sub(buf_view(&filter), 0, len)), ERR_FORMAT);
+    memset(filter.base, 0xff, 4);
+    assert_int_equal(sandbox_enter_compiled(buf_view(&filter)), ERR_FORMAT);
+}
+
 static int drops(void)
 {
     struct user *u = NULL;
@@ -205,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_allowed),
         cmocka_unit_test(test_forbidden),
         cmocka_unit_test(test_trap_names_the_call),
+        cmocka_unit_test(test_broken_filter),
         cmocka_unit_test(test_drop),
         cmocka_unit_test(test_drop_as_ordinary_user),
         cmocka_unit_test(test_limits),

@@ -164,6 +164,14 @@ static void on_turn_end(void *arg)
     if (!h->listener_watch && h->n_clients == 0) loop_stop(h->loop, 0);
 }
 
+static int enter_cage(void)
+{
+    CLEANUP(buf_done) struct buf filter = BUF_INIT(SANDBOX_FILTER_BYTES_MAX);
+    struct part_cage cage;
+    TRY(part_make_cage(sandbox_key_holder, sandbox_key_holder_n, false, &filter, &cage));
+    return part_give_up_rights(&cage);
+}
+
 int main(int argc, char **argv)
 {
     struct holder h = { .n_keys = 0 };
@@ -173,7 +181,7 @@ int main(int argc, char **argv)
     if (err == 0) err = loop_new(&h.loop);
     if (err == 0) err = load_keys(&h, argc - 1, argv + 1);
     proctitle_set("sshd: [key holder]");
-    if (err == 0) err = part_give_up_rights(sandbox_key_holder, sandbox_key_holder_n, false);
+    if (err == 0) err = enter_cage();
     if (err == 0) err = loop_fd_new(h.loop, h.listener.fd, LOOP_READ, on_listener, &h, &h.listener_watch);
     if (err == 0) err = loop_at_turn_end(h.loop, on_turn_end, &h);
     if (err < 0) {

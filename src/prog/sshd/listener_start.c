@@ -156,10 +156,15 @@ int listener_start_keys(struct listener *l)
 
 int listener_make_setup(struct listener *l)
 {
-    CLEANUP(buf_done) struct buf settings = BUF_INIT(1 << 20);
+    CLEANUP(buf_done) struct buf settings = BUF_INIT(1 << 20), filter = BUF_INIT(SANDBOX_FILTER_BYTES_MAX);
     struct body_session_setup setup;
+    struct part_cage cage;
     TRY(pack_settings(&l->cmd, &settings));
     TRY(fill_setup(l, buf_view(&settings), &setup));
+    TRY(part_make_cage(sandbox_net_child, sandbox_net_child_n, l->cmd.debug > 0, &filter, &cage));
+    setup.net_uid = cage.uid;
+    setup.net_gid = cage.gid;
+    setup.net_filter = cage.filter;
     struct wr w = wr_of(&l->setup);
     return body_session_setup_put(&w, &setup);
 }

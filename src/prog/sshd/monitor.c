@@ -25,14 +25,14 @@ enum {
 
 /* ---- children ---- */
 
-static int start_child(struct monitor *m, const char *name, int program_fd, enum ipc_role role, struct ipc *ret_ipc, pid_t *ret_pid)
+static int start_child(const char *name, int program_fd, enum ipc_role role, struct ipc *ret_ipc, pid_t *ret_pid)
 {
     int pair[2];
     TRY(fd_socketpair(pair));
     CLEANUP(fd_closep) int theirs = pair[1];
     TRY(ipc_init(ret_ipc, pair[0], IPC_M, role));
     const struct spawn_fd fds[] = { { theirs, PART_IPC_FD }, { STDERR_FILENO, STDERR_FILENO } };
-    const char *argv[] = { name, m->setup.debug ? "-d" : NULL, NULL };
+    const char *argv[] = { name, NULL };
     struct spawn s = {
         .path = name, .exec_fd = program_fd, .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds), .die_with_parent = true
     };
@@ -41,7 +41,7 @@ static int start_child(struct monitor *m, const char *name, int program_fd, enum
 
 int monitor_start_user_child(struct monitor *m)
 {
-    TRY(start_child(m, PART_USER, PART_USER_PROGRAM_FD, IPC_U, &m->user_child, &m->user_pid));
+    TRY(start_child(PART_USER, PART_USER_PROGRAM_FD, IPC_U, &m->user_child, &m->user_pid));
     fd_close(PART_USER_PROGRAM_FD);
     return 0;
 }
@@ -452,8 +452,9 @@ static int take_sockets(struct monitor *m, bool is_zygote)
 
 static int start_children(struct monitor *m)
 {
-    TRY(start_child(m, PART_AUTH, PART_AUTH_PROGRAM_FD, IPC_N, &m->net, &m->net_pid));
+    TRY(start_child(PART_AUTH, PART_AUTH_PROGRAM_FD, IPC_N, &m->net, &m->net_pid));
     fd_close(PART_AUTH_PROGRAM_FD);
+    TRY(IPC_SEND(&m->net, net_cage, .uid = m->setup.net_uid, .gid = m->setup.net_gid, .filter = m->setup.net_filter));
     return m->options.use_pam || m->user_child.fd >= 0 ? 0 : monitor_start_user_child(m);
 }
 

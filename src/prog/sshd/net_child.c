@@ -32,6 +32,7 @@ struct net_child {
     struct auth_server *auth;
     struct log log;
     struct buf host_keys; /* as net_start has them */
+    struct buf filter;    /* of system calls; it stays, for names of forbidden ones */
     char goodbye[256];    /* what the peer said in its DISCONNECT */
     bool service_given;   /* ssh-userauth was asked for: its messages may come */
     bool ended;
@@ -313,15 +314,26 @@ static int take_connection(struct net_child *n)
     return wire_io_new(n->loop, in_fd, out_fd, t, &owner, &n->wire);
 }
 
+/* The first message says who to become. It comes as soon as this process was started. */
+static int enter_cage(struct net_child *n)
+{
+    struct ipc_message m;
+    struct ipc_net_cage c;
+    TRY(ipc_expect(&n->monitor, MS_NEVER, IPC_net_cage_NUMBER, &m));
+    TRY(ipc_net_cage_get(m.fields, &c));
+    TRY(buf_put_view(&n->filter, c.filter));
+    return part_give_up_rights(&(struct part_cage){ c.uid, c.gid, buf_view(&n->filter) });
+}
+
 int main(int argc, char **argv)
 {
-    struct net_child n = { .host_keys = BUF_INIT(1 << 20) };
+    struct net_child n = { .host_keys = BUF_INIT(1 << 20), .filter = BUF_INIT(SANDBOX_FILTER_BYTES_MAX) };
     proctitle_init(argc, argv);
-    bool trap = argc > 1 && strcmp(argv[1], "-d") == 0;
     crypto_start_alone();
     int err = ipc_init(&n.monitor, PART_IPC_FD, IPC_N, IPC_M);
     if (err == 0) err = loop_new(&n.loop);
-    if (err == 0) err = part_give_up_rights(sandbox_net_child, sandbox_net_child_n, trap);
+    if (err == 0) err = enter_cage(&n);
+    if (err == ERR_PEER_CLOSED) return 0; /* the monitor ended */
     if (err < 0) {
         dprintf(STDERR_FILENO, "sshd-auth: cannot give up rights: %s\n", err_text(err));
         return 255;

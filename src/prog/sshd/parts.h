@@ -33,6 +33,14 @@ enum {
 #define PART_USER_NAME "sshd"
 #define PART_CHROOT_DIR "/run/sshd"
 
+/* Who a process without rights becomes, and what it may do then. */
+struct part_cage {
+    uid_t uid; /* of root's processes only */
+    gid_t gid;
+    struct view filter; /* sandbox_compile's; lent */
+};
+/* Looks the account up, where it is needed, and compiles the table into out, which filter then is lent from. */
+int part_make_cage(const struct sandbox_rule *rules, size_t n, bool trap, struct buf *out, struct part_cage *ret) MUST_USE;
 /* For good: memory hidden, the unprivileged account and its empty root directory (as root), no new files, processes or paths, and
- * the system calls of the table only. trap: sandbox_enter's. */
-int part_give_up_rights(const struct sandbox_rule *rules, size_t n, bool trap) MUST_USE;
+ * the allowed system calls only. */
+int part_give_up_rights(const struct part_cage *cage) MUST_USE;
