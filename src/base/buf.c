@@ -35,18 +35,29 @@ static void close_gap(struct buf *b)
     b->end = len;
 }
 
+/* Large blocks are moved by the kernel without being copied. */
+static int grow_in_place(struct buf *b, size_t cap)
+{
+    if (b->off) close_gap(b);
+    uint8_t *base = realloc(b->base, cap);
+    if (!base) return ERR_NOMEM;
+    b->base = base;
+    b->cap = cap;
+    return 0;
+}
+
 static int grow(struct buf *b, size_t need)
 {
     size_t cap = b->cap ? b->cap : BUF_FIRST_BYTES;
     while (cap < need) cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    if (!b->secret) return grow_in_place(b, cap);
     uint8_t *base = malloc(cap);
     if (!base) return ERR_NOMEM;
     size_t len = buf_len(b);
     if (len) memcpy(base, b->base + b->off, len);
     size_t max = b->max;
-    bool secret = b->secret;
     buf_done(b);
-    *b = (struct buf){ .base = base, .end = len, .cap = cap, .max = max, .secret = secret };
+    *b = (struct buf){ .base = base, .end = len, .cap = cap, .max = max, .secret = true };
     return 0;
 }
 
