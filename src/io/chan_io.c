@@ -1,5 +1,5 @@
 /* A channel joined to descriptors. Input is read only while the channel has room, so that what cannot be sent stays in the kernel;
- * output that a full pipe does not take waits here, bounded by the window we gave. */
+ * output that a full pipe does not take waits in the packet it came in, or here, bounded by the window we gave. */
 #include "io/chan_io.h"
 
 #include "os/fd.h"
@@ -29,6 +29,8 @@ struct output {
     struct chan_io *c;
     int fd;
     struct loop_fd *watch;
+    struct view lent; /* not written yet, and still the lender's; waiting is empty then */
+    const struct chan_io_lender *lender;
     struct buf waiting;
     bool is_socket;
 };
@@ -174,6 +176,26 @@ void chan_io_room(struct chan_io *c)
 
 /* ---- from the peer to a descriptor ---- */
 
+static struct view unwritten(const struct output *out) { return out->lent.len ? out->lent : buf_view(&out->waiting); }
+
+/* n bytes of what is unwritten left our hands. */
+static void drop(struct output *out, size_t n)
+{
+    if (out->lent.len)
+        out->lent = view_sub(out->lent, n, out->lent.len);
+    else
+        buf_consume(&out->waiting, n);
+    (void)!conn_consumed(out->c->conn, out->c->ch, n);
+}
+
+static void give_back(struct output *out)
+{
+    const struct chan_io_lender *lender = out->lender;
+    out->lent = VIEW_EMPTY;
+    out->lender = NULL;
+    if (lender) lender->returned(lender->arg);
+}
+
 static void close_output(struct output *out)
 {
     if (out->fd < 0) return;
@@ -182,32 +204,36 @@ static void close_output(struct output *out)
     if (out->is_socket) (void)!sock_shutdown(out->fd, false, true);
     close_fd(&out->fd);
     buf_done(&out->waiting);
+    give_back(out);
+}
+
+/* Nobody reads any more: what waits and what comes is dropped, but counted as consumed so that the window does not stick. */
+static void drop_output(struct output *out)
+{
+    drop(out, unwritten(out).len);
+    close_output(out);
 }
 
 static void end_output(struct chan_io *c, int err)
 {
     if (c->output_done) return;
     c->output_done = true;
-    close_output(&c->out);
-    close_output(&c->out_ext);
+    drop_output(&c->out);
+    drop_output(&c->out_ext);
     if (c->owner.output_ended) c->owner.output_ended(c->owner.arg, err);
 }
 
-bool chan_io_is_drained(const struct chan_io *c) { return buf_len(&c->out.waiting) == 0 && buf_len(&c->out_ext.waiting) == 0; }
+bool chan_io_is_drained(const struct chan_io *c) { return unwritten(&c->out).len == 0 && unwritten(&c->out_ext).len == 0; }
 
 static void check_output_end(struct chan_io *c)
 {
     if (c->peer_eof && chan_io_is_drained(c)) end_output(c, 0);
 }
 
-/* Nobody reads any more: what waits and what comes is dropped, but counted as consumed so that the window does not stick. */
 static void break_output(struct output *out, int err)
 {
-    struct chan_io *c = out->c;
-    size_t lost = buf_len(&out->waiting);
-    close_output(out);
-    (void)!conn_consumed(c->conn, c->ch, lost);
-    if (out == &c->out) end_output(c, err);
+    drop_output(out);
+    if (out == &out->c->out) end_output(out->c, err);
 }
 
 static void on_output(void *arg, UNUSED int fd, unsigned events)
@@ -215,8 +241,7 @@ static void on_output(void *arg, UNUSED int fd, unsigned events)
     struct output *out = arg;
     struct chan_io *c = out->c;
     if (!(events & (LOOP_WRITE | LOOP_HANGUP))) return;
-    while (buf_len(&out->waiting)) {
-        struct view v = buf_view(&out->waiting);
+    for (struct view v; (v = unwritten(out)).len;) {
         size_t n = 0;
         int err = fd_write(out->fd, v.p, v.len, &n);
         if (err == ERR_AGAIN) return;
@@ -224,11 +249,11 @@ static void on_output(void *arg, UNUSED int fd, unsigned events)
             break_output(out, err);
             return;
         }
-        buf_consume(&out->waiting, n);
-        (void)!conn_consumed(c->conn, c->ch, n);
+        drop(out, n);
     }
     buf_done(&out->waiting);
     if (out->watch) (void)!loop_fd_set(out->watch, 0);
+    give_back(out);
     if (events & LOOP_HANGUP && !(events & LOOP_WRITE) && !out->is_socket) {
         break_output(out, ERR_SYS(EPIPE));
         return;
@@ -236,7 +261,20 @@ static void on_output(void *arg, UNUSED int fd, unsigned events)
     check_output_end(c);
 }
 
-static int put_output(struct output *out, struct view data)
+/* What comes behind bytes that wait must wait as well. */
+static int wait_for_room(struct output *out, struct view data, const struct chan_io_lender *lender)
+{
+    bool may_stay = lender && buf_len(&out->waiting) == 0;
+    if (may_stay) {
+        out->lent = data;
+        out->lender = lender;
+    } else
+        TRY(buf_put_view(&out->waiting, data));
+    TRY(loop_fd_set(out->watch, LOOP_WRITE));
+    return may_stay ? CHAN_IO_LENT : 0;
+}
+
+static int put_output(struct output *out, struct view data, const struct chan_io_lender *lender)
 {
     struct chan_io *c = out->c;
     size_t n = 0;
@@ -256,17 +294,24 @@ static int put_output(struct output *out, struct view data)
         }
         if (n) TRY(conn_consumed(c->conn, c->ch, n));
     }
-    if (data.len == 0) return 0;
-    TRY(buf_put_view(&out->waiting, data));
-    return loop_fd_set(out->watch, LOOP_WRITE);
+    return data.len ? wait_for_room(out, data, lender) : 0;
 }
 
-int chan_io_data(struct chan_io *c, uint32_t ext_type, struct view data)
+int chan_io_data(struct chan_io *c, uint32_t ext_type, struct view data, const struct chan_io_lender *lender)
 {
     moved(c, true, data.len);
-    if (ext_type == 0) return put_output(&c->out, data);
-    if (ext_type == EXTENDED_DATA_STDERR) return put_output(&c->out_ext, data);
+    if (ext_type == 0) return put_output(&c->out, data, lender);
+    if (ext_type == EXTENDED_DATA_STDERR) return put_output(&c->out_ext, data, lender);
     return conn_consumed(c->conn, c->ch, data.len);
+}
+
+int chan_io_return(struct chan_io *c)
+{
+    struct output *out = c->out.lent.len ? &c->out : &c->out_ext;
+    struct view lent = out->lent;
+    out->lent = VIEW_EMPTY;
+    out->lender = NULL;
+    return buf_put_view(&out->waiting, lent);
 }
 
 void chan_io_eof(struct chan_io *c)

@@ -1,5 +1,6 @@
 /* Joins a channel to local file descriptors. Local bytes are read straight into the connection's output, the peer's go straight
- * from the packet to write(2); only what a full pipe does not take is copied, bounded by the channel's window. */
+ * from the packet to write(2). What a full pipe does not take is left in the packet where its lender allows that, for a moment;
+ * else it is copied, bounded by the channel's window. */
 #pragma once
 
 #include "os/loop.h"
@@ -34,9 +35,21 @@ void chan_io_free(struct chan_io *c);
 DEFINE_FREEP(struct chan_io, chan_io_free)
 
 /* ---- from the owner of the connection (conn_io does it) ---- */
-int chan_io_data(struct chan_io *c, uint32_t ext_type, struct view data) MUST_USE; /* CONN_DATA */
-void chan_io_eof(struct chan_io *c);                                               /* CONN_EOF */
-void chan_io_room(struct chan_io *c);                                              /* CONN_WINDOW, or the link has drained */
+/* Whoever owns the bytes of a CONN_DATA and can leave them in place while no other event is given. */
+struct chan_io_lender {
+    void (*returned)(void *arg); /* after CHAN_IO_LENT: the bytes are not needed any more */
+    void *arg;
+};
+enum {
+    CHAN_IO_LENT = 1
+};
+/* CONN_DATA. 0: data is not needed any more. CHAN_IO_LENT, only with a lender (NULL: none): out is full, and data stays in use, and
+ * chan_io_data is not called again, until the lender's returned is called or chan_io_return. lender lives as long as c. */
+int chan_io_data(struct chan_io *c, uint32_t ext_type, struct view data, const struct chan_io_lender *lender) MUST_USE;
+/* The lender wants its bytes back: what is left of them is copied. Does not call returned. */
+int chan_io_return(struct chan_io *c) MUST_USE;
+void chan_io_eof(struct chan_io *c);  /* CONN_EOF */
+void chan_io_room(struct chan_io *c); /* CONN_WINDOW, or the link has drained */
 
 /* Bytes for the peer that do not come from a descriptor (typed text after escapes): queued, bounded by CHAN_IO_TYPED_BYTES
  * (ERR_LIMIT). */

@@ -17,7 +17,7 @@ struct conn_io_owner {
 /* The conn becomes the conn_io's; it is attached to the transport's link. */
 int conn_io_new(struct loop *loop, struct wire_io *wire, struct conn *take_conn, const struct conn_io_owner *owner,
                 struct conn_io **ret) MUST_USE;
-void conn_io_free(struct conn_io *c); /* and all chan_ios of its channels */
+void conn_io_free(struct conn_io *c); /* and all chan_ios of its channels; before the wire_io is freed */
 DEFINE_FREEP(struct conn_io, conn_io_free)
 struct conn *conn_io_conn(struct conn_io *c);
 

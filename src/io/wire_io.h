@@ -30,8 +30,8 @@ int wire_io_out_fd(const struct wire_io *w);
 /* Gives the transport and the descriptors back to the caller, for export to another process; the wire_io is then empty and must be
  * freed. */
 void wire_io_release(struct wire_io *w, struct transport **ret_transport, int *ret_in_fd, int *ret_out_fd);
-/* While held no events are taken (a question is on its way elsewhere); bytes may still be read. Releasing takes up events at once.
- */
+/* While held no events are taken (a question is on its way elsewhere, or the last event's bytes are still in use, which stay where
+ * they are); more may be read as long as there is room. Releasing takes up events by the end of the turn. */
 void wire_io_hold(struct wire_io *w, bool hold);
 /* Something was queued or answered outside of an event: events and output are looked at in this turn. */
 void wire_io_wake(struct wire_io *w);

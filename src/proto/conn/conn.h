@@ -85,9 +85,14 @@ int conn_send_eof(struct conn *c, channel_id ch) MUST_USE; /* once; no data afte
 /* Once; after it the owner sends nothing on ch, and what still comes is dropped here, up to CONN_CLOSE. Before CONN_OPENED it is
  * kept until the peer has confirmed; CONN_CLOSE or CONN_OPEN_FAILED comes then. */
 int conn_close(struct conn *c, channel_id ch) MUST_USE;
-/* n bytes of CONN_DATA left the owner's hands. Sends WINDOW_ADJUST when that is worth a packet, and lets the window grow
- * (window.c). No packet is needed, and none sent, behind EOF or a close. ERR_STATE: more than was given. */
+/* n bytes of CONN_DATA left the owner's hands. Sends WINDOW_ADJUST when that is worth a packet. No packet is needed, and none sent,
+ * behind EOF or a close. ERR_STATE: more than was given. */
 int conn_consumed(struct conn *c, channel_id ch, size_t n) MUST_USE;
+/* Whether the peer may be waiting for a larger window; true at most until the next data of ch. The owner who sees this behind a
+ * packet says conn_ran_dry when a moment (a millisecond) has passed without any for ch, and no data that came is kept back by him:
+ * the window then grows if all bounds allow. Saying it otherwise, or not at all, costs memory or speed and is no error. */
+bool conn_is_short(const struct conn *c, channel_id ch);
+int conn_ran_dry(struct conn *c, channel_id ch) MUST_USE;
 
 /* ---- facts ---- */
 struct channel_info {

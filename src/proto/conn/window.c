@@ -7,10 +7,11 @@
  * Growth without a clock. The books here cannot show whether a window limits the peer: left counts an adjust from the moment it is
  * sent, so with a prompt owner it swings between the size and a step less on any path. What does show it: a sender that is held up
  * by its window cuts its last packet exactly where its credit ends. When data ends exactly at a credit that we have already
- * replaced by a larger one, the peer ran out while our adjust was on its way: the window is smaller than what the path and the peer
- * can do, and it grows fourfold at once, if the owner keeps up (unread at most a quarter now, and not more than half at any time of
- * late: else it is the owner that limits, and a larger window would only fill memory). Credits that ended before the growth are not
- * asked again, so it grows once in a round trip.
+ * replaced by a larger one, the peer ran out while our adjust was on its way. If then nothing comes and nothing is left to hand on
+ * (conn_ran_dry), the window is smaller than what the path and both ends can do, and it grows eightfold at once; if there is still
+ * something to hand on, it is the owner that limits. So it is when he has much in his hands (unread more than a quarter now, or
+ * more than half at any time of late): a larger window would only fill memory. Credits that ended before the growth are not asked
+ * again, so it grows once in a round trip.
  * Ends of packets fall on multiples of their size, and would meet ends of credit by chance if those were round too: so credit ends
  * a few bytes below the size, by a number mixed from the position. A sender that is slower than the window, or whose adjusts arrive
  * in time, never meets such an end. What this cannot tell from a long path is a peer on a short one that is faster than we are and
@@ -25,7 +26,7 @@
 
 enum {
     WINDOW_STEP_BYTES = LIMIT_WINDOW_START_BYTES / 2,
-    WINDOW_GROWTH = 4,                /* the size times this in a round trip: a path of 100 ms and 300 MB/s is filled after two */
+    WINDOW_GROWTH = 8,                /* the size times this in a round trip: a path of 100 ms and 300 MB/s is filled after two */
     WINDOW_MIX_MIN_BYTES = 64 * 1024, /* windows smaller than that are announced to the byte */
     DATA_HEADER_BYTES = 1 + 4 + 4,
     EXTENDED_HEADER_BYTES = 1 + 4 + 4 + 4,
@@ -140,10 +141,22 @@ int conn_consumed(struct conn *c, channel_id id, size_t n)
     ch->period_unread_min = MIN(ch->period_unread_min, ch->unread);
     ch->period_consumed += (uint32_t)n;
     if (ch->period_consumed >= ch->size) end_period(c, ch);
-    bool keeps_up = ch->unread <= ch->size / 4 && ch->period_unread_max <= ch->size / 2;
-    bool grew = ch->was_short && keeps_up && grow(c, ch);
+    return adjust(c, ch, false);
+}
+
+bool conn_is_short(const struct conn *c, channel_id id)
+{
+    const struct channel *ch = channel_get(c, id);
+    return ch && ch->was_short && ch->state == CH_OPEN;
+}
+
+int conn_ran_dry(struct conn *c, channel_id id)
+{
+    if (!conn_is_short(c, id)) return 0;
+    struct channel *ch = &c->channels[id];
     ch->was_short = false;
-    return adjust(c, ch, grew);
+    bool keeps_up = ch->unread <= ch->size / 4 && ch->period_unread_max <= ch->size / 2;
+    return keeps_up && grow(c, ch) ? adjust(c, ch, true) : 0;
 }
 
 /* ---- receiving: messages ---- */
@@ -167,6 +180,7 @@ static int give_data(struct channel *ch, channel_id id, struct view data, uint32
     if (data.len == 0) return 0;
     ch->unread += (uint32_t)data.len;
     ch->period_unread_max = MAX(ch->period_unread_max, ch->unread);
+    ch->was_short = false;
     if (ch->n_marks && ch->bytes_in >= ch->marks[0]) pass_marks(ch);
     *ret = (struct conn_event){ .kind = CONN_DATA, .channel = id, .data = data, .ext_type = ext_type };
     return 1;
