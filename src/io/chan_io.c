@@ -11,8 +11,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* What one channel may send in a turn, alone and with others: these find room behind it then. */
 enum {
-    TURN_BUDGET_BYTES = 1 << 20
+    TURN_BUDGET_BYTES = 1 << 20,
+    TURN_SHARE_BYTES = 128 * 1024
 };
 
 /* One direction from a descriptor to the peer. */
@@ -93,10 +95,11 @@ static int read_some(struct input *in, uint8_t *area, size_t room, size_t *ret_n
 static bool pump_input(struct input *in)
 {
     struct chan_io *c = in->c;
-    for (size_t sent = 0; sent < TURN_BUDGET_BYTES;) {
+    size_t budget = conn_n_channels(c->conn) > 1 ? TURN_SHARE_BYTES : TURN_BUDGET_BYTES;
+    for (size_t sent = 0; sent < budget;) {
         uint8_t *area;
         size_t room, n = 0;
-        int err = conn_write_reserve(c->conn, c->ch, in->ext_type, TURN_BUDGET_BYTES, &area, &room);
+        int err = conn_write_reserve(c->conn, c->ch, in->ext_type, budget - sent, &area, &room);
         if (err < 0 || room == 0) {
             (void)!loop_fd_set(in->watch, 0);
             return false;

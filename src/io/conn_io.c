@@ -24,6 +24,7 @@ struct conn_io {
     struct loop_timer *lend_timer;
     channel_id short_one; /* the channel whose peer may be waiting; of several, the last */
     struct loop_timer *dry_timer;
+    channel_id first_served; /* when there was room again */
 };
 
 static void on_returned(void *arg)
@@ -120,12 +121,23 @@ int conn_io_packet(struct conn_io *c, struct view payload)
     return got > 0 ? route(c, &event) : got;
 }
 
-void conn_io_drained(struct conn_io *c)
+/* The channels from `from` up to before `to`. */
+static void tell_room(struct conn_io *c, channel_id from, channel_id to)
 {
-    for (channel_id ch = conn_channel_next(c->conn, 0); ch != CHANNEL_NONE; ch = conn_channel_next(c->conn, ch + 1)) {
+    for (channel_id ch = conn_channel_next(c->conn, from); ch < to; ch = conn_channel_next(c->conn, ch + 1)) {
         struct chan_io *io = conn_user(c->conn, ch);
         if (io) chan_io_room(io);
     }
+}
+
+/* Where it was full, the first to hear of it may fill it again: so each time another is the first. */
+void conn_io_drained(struct conn_io *c)
+{
+    channel_id first = conn_channel_next(c->conn, c->first_served + 1);
+    if (first == CHANNEL_NONE) first = 0;
+    c->first_served = first;
+    tell_room(c, first, CHANNEL_NONE);
+    tell_room(c, 0, first);
 }
 
 int conn_io_join(struct conn_io *c, channel_id ch, const struct chan_io_fds *take_fds, const struct chan_io_owner *owner,

@@ -8,6 +8,7 @@
 #include "proto/limits.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,7 +20,8 @@
 enum {
     PATIENCE_MS = 10000,
     BULK_BYTES = 3 << 20,
-    QUIET_TURNS = 50
+    QUIET_TURNS = 50,
+    OVERTAKEN_BYTES = 3 << 20 /* of a transfer, before a byte of another channel: what queue and sockets hold */
 };
 
 struct side {
@@ -347,6 +349,39 @@ static void test_window_does_not_grow_for_a_slow_reader(void **state)
     world_free(w);
 }
 
+/* An endless transfer in one channel, which meets a full socket again and again, and a few bytes in the other. */
+static void test_bulk_does_not_starve_a_shell(void **state)
+{
+    (void)state;
+    struct world *w = world_new();
+    struct chan_io *bulk, *shell;
+    struct chan_io_fds zero = { -1, -1, -1, -1, false }, typed = zero;
+    const struct chan_io_owner owner = { .arg = w };
+    int fds[2];
+    open_channel(w);
+    conn_io_detach(w->server.conn_io, w->server.accepted[0]);
+    assert_int_equal(fd_pipe(fds), 0);
+    typed.in = fds[0];
+    zero.in = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(conn_io_join(w->client.conn_io, w->client.opened[0], &zero, &owner, &bulk), 0);
+    assert_int_equal(conn_io_join(w->client.conn_io, w->client.opened[1], &typed, &owner, &shell), 0);
+    for (int i = 0; i < 20; i++) {
+        struct channel_info before, after;
+        conn_io_wake(w->client.conn_io);
+        assert_int_equal(loop_turn(w->loop, 0), 0);
+        assert_int_equal(conn_channel_info(conn_io_conn(w->server.conn_io), w->server.accepted[0], &before), 0);
+        assert_int_equal(write(fds[1], "x", 1), 1);
+        TURN_UNTIL(w, ({
+                       assert_int_equal(conn_channel_info(conn_io_conn(w->server.conn_io), w->server.accepted[1], &after), 0);
+                       after.bytes_in == (uint64_t)i + 1;
+                   }));
+        assert_int_equal(conn_channel_info(conn_io_conn(w->server.conn_io), w->server.accepted[0], &after), 0);
+        if (after.bytes_in - before.bytes_in > OVERTAKEN_BYTES) fail_msg("%lu bytes first", after.bytes_in - before.bytes_in);
+    }
+    fd_close(fds[1]);
+    world_free(w);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -358,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_detached_while_full),
         cmocka_unit_test(test_window_grows_for_a_long_path),
         cmocka_unit_test(test_window_does_not_grow_for_a_slow_reader),
+        cmocka_unit_test(test_bulk_does_not_starve_a_shell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
