@@ -154,6 +154,28 @@ def test_exit_and_streams(pair, direction):
 
 @needs_our_ssh
 @pytest.mark.parametrize("direction", DIRECTIONS)
+def test_pipe_that_ends_early(pair, direction):
+    """A reader or a writer that leaves, on the other side and on this."""
+    client, _ = pair(direction)
+    assert client.run("yes | head -1").stdout == "y\n"
+    endless = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
+    try:
+        child = client.start("head -1; exit 5", stdin=endless.stdout)
+        endless.stdout.close()
+        assert (child.communicate(timeout=15)[0], child.returncode) == (b"y\n", 5)
+    finally:
+        endless.kill()
+        endless.wait()
+    if direction == "to ours":
+        return  # Debian's client tells a server that its reader has left only when the server's name is OpenSSH
+    child = client.start("yes")
+    assert os.read(child.stdout.fileno(), 2) == b"y\n"
+    child.stdout.close()
+    assert child.wait(15) == 255
+
+
+@needs_our_ssh
+@pytest.mark.parametrize("direction", DIRECTIONS)
 def test_terminal_and_signals(pair, direction):
     client, _ = pair(direction)
     argv = client.argv("-tt", "test", "stty size; tty; trap 'n=1; echo got int' INT; n=0; echo ready; while [ $n = 0 ]; do sleep 0.1; done; trap 'echo got winch $(stty size); exit 6' WINCH; echo more; while :; do sleep 0.1; done")
