@@ -14,6 +14,9 @@ enum {
     LIMIT_OUTPUT_SOFT_BYTES = 512 * 1024,       /* unsent bytes from which on link_room gives 0 */
     LIMIT_PREAUTH_PACKETS = 1024,               /* packets of a peer before login */
     LIMIT_EXT_INFO = 1024,                      /* extensions in one EXT_INFO */
+    LIMIT_EARLY_PACKETS = 64,                   /* of an early session: those of a failed request are passed over. A terminal, its
+                                                   environment and a command are about 20 */
+    LIMIT_EARLY_BYTES = 32 * 1024,              /* payload of such packets together */
     LIMIT_USER_BYTES = 255,                     /* user names longer than that exist nowhere */
     LIMIT_PASSWORD_BYTES = 1024,                /* as OpenSSH and PAM */
     LIMIT_PROMPTS = 64,                         /* of one INFO_REQUEST */

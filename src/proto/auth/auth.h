@@ -73,6 +73,9 @@ struct auth_server_config {
     struct link link;
     struct view session_id;
     struct view host_key; /* of the first key exchange, for hostbound */
+    bool early_session; /* EXT_EARLY_SESSION was offered: CHANNEL_OPEN and CHANNEL_REQUEST may follow a signed publickey request. If
+                           it fails they are passed over, up to the next request, within LIMIT_EARLY_*. If it succeeds they are
+                           the connection's, and the owner must not have given them to this engine. */
     const struct log *log;
 };
 int auth_server_new(const struct auth_server_config *config, struct auth_server **ret) MUST_USE;

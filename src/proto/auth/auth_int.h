@@ -71,6 +71,7 @@ enum server_state {
     SERVER_IDLE,
     SERVER_QUESTION, /* with the owner; server.question says which */
     SERVER_PROMPTED, /* INFO_REQUEST is out */
+    SERVER_REFUSED,  /* as idle, but an early session may have come with the signed request that failed */
     SERVER_DONE,
     SERVER_STATE_MAX
 };
@@ -86,6 +87,8 @@ struct auth_server {
     struct buf signed_data;
     struct view responses;           /* of the packet in question */
     uint32_t n_responses, n_prompts; /* got; asked for */
+    bool early_session;
+    size_t n_early, early_bytes; /* SERVER_REFUSED: passed over */
 };
 
 /* What stands behind the method's name, into *ret, which has user, service and method already. 0 or a protocol error. A request

@@ -35,9 +35,9 @@ static void answer(struct auth_server *a, const struct auth_server_event *e, uin
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct auth_server_config config = { .link = { &sink_ops, NULL },
-                                         .session_id = VIEW_LIT("0123456789abcdef"),
-                                         .host_key = VIEW_LIT("hk") };
+    struct auth_server_config config = {
+        .link = { &sink_ops, NULL }, .session_id = VIEW_LIT("0123456789abcdef"), .host_key = VIEW_LIT("hk"), .early_session = true
+    };
     CLEANUP(auth_server_freep) struct auth_server *a = NULL;
     if (auth_server_new(&config, &a) < 0) return 0;
     while (size >= 3) {

@@ -274,6 +274,92 @@ static void test_server_all_messages(UNUSED void **state)
     }
 }
 
+/* ---- early session: the two numbers that may follow a signed request that failed ---- */
+
+static const struct view OPEN = VIEW_LIT("\x5a\0\0\0\7session\0\0\0\0\0\1\0\0\0\0\x80\0");
+static const struct view REQUEST = VIEW_LIT("\x62\0\0\0\0\0\0\0\5shell\1");
+
+/* A server that has been asked `kind` and has answered. */
+static struct pair *server_behind(bool early, int kind, enum auth_verdict verdict)
+{
+    struct pair *p = server_before(AUTH_SERVER_NONE);
+    struct auth_server_config sc = {
+        .link = { &pipe_ops, &p->down }, .session_id = SESSION, .host_key = HOST_KEY, .early_session = early
+    };
+    struct auth_server_event e;
+    struct auth_server_answer a = { .verdict = verdict, .methods = METHODS };
+    auth_server_free(p->s);
+    assert_int_equal(auth_server_new(&sc, &p->s), 0);
+    assert_int_equal(auth_server_packet(p->s, REQUESTS[kind], &e), 1);
+    assert_int_equal(auth_server_answer(p->s, &a), 0);
+    return p;
+}
+
+static void test_early_session_states(UNUSED void **state)
+{
+    static const struct {
+        bool offered;
+        int kind;
+        enum auth_verdict verdict;
+        int want;
+    } rows[] = {
+        { true, AUTH_SERVER_PUBLICKEY, AUTH_VERDICT_FAILURE, 0 },
+        { true, AUTH_SERVER_PUBLICKEY, AUTH_VERDICT_PARTIAL, 0 },
+        { true, AUTH_SERVER_PUBLICKEY, AUTH_VERDICT_SUCCESS, ERR_UNEXPECTED_MESSAGE }, /* they are the connection's */
+        { true, AUTH_SERVER_PUBLICKEY_QUERY, AUTH_VERDICT_FAILURE, ERR_UNEXPECTED_MESSAGE },
+        { true, AUTH_SERVER_PUBLICKEY_QUERY, AUTH_VERDICT_PK_OK, ERR_UNEXPECTED_MESSAGE },
+        { true, AUTH_SERVER_NONE, AUTH_VERDICT_FAILURE, ERR_UNEXPECTED_MESSAGE },
+        { true, AUTH_SERVER_PASSWORD, AUTH_VERDICT_FAILURE, ERR_UNEXPECTED_MESSAGE },
+        { true, AUTH_SERVER_HOSTBASED, AUTH_VERDICT_FAILURE, ERR_UNEXPECTED_MESSAGE },
+        { false, AUTH_SERVER_PUBLICKEY, AUTH_VERDICT_FAILURE, ERR_UNEXPECTED_MESSAGE },
+        { false, AUTH_SERVER_PUBLICKEY, AUTH_VERDICT_PARTIAL, ERR_UNEXPECTED_MESSAGE },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (int number = 80; number < 128; number++) {
+            struct pair *p = server_behind(rows[i].offered, rows[i].kind, rows[i].verdict);
+            struct auth_server_event e;
+            uint8_t byte = (uint8_t)number;
+            struct view packet = number == 90 ? OPEN : number == 98 ? REQUEST : view_of(&byte, 1);
+            bool is_early = number == 90 || number == 98;
+            assert_int_equal(auth_server_packet(p->s, packet, &e), is_early ? rows[i].want : ERR_UNEXPECTED_MESSAGE);
+            pair_free(p);
+        }
+}
+
+/* The next request ends it, and may fail and be followed in its turn; but not one that is no signed key. */
+static void test_early_session_of_each_request(UNUSED void **state)
+{
+    struct pair *p = server_behind(true, AUTH_SERVER_PUBLICKEY, AUTH_VERDICT_FAILURE);
+    struct auth_server_event e;
+    struct auth_server_answer no = { .methods = METHODS };
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < LIMIT_EARLY_PACKETS; i++) assert_int_equal(auth_server_packet(p->s, i ? REQUEST : OPEN, &e), 0);
+        assert_int_equal(auth_server_packet(p->s, REQUESTS[AUTH_SERVER_PUBLICKEY], &e), 1);
+        assert_int_equal(auth_server_packet(p->s, OPEN, &e), ERR_STATE); /* while the question is open nothing may be given */
+        assert_int_equal(auth_server_answer(p->s, &no), 0);
+    }
+    assert_int_equal(auth_server_packet(p->s, REQUESTS[AUTH_SERVER_PASSWORD], &e), 1);
+    assert_int_equal(auth_server_answer(p->s, &no), 0);
+    assert_int_equal(auth_server_packet(p->s, OPEN, &e), ERR_UNEXPECTED_MESSAGE);
+    pair_free(p);
+}
+
+static void test_early_session_is_bounded(UNUSED void **state)
+{
+    struct auth_server_event e;
+    struct pair *p = server_behind(true, AUTH_SERVER_PUBLICKEY, AUTH_VERDICT_PARTIAL);
+    for (int i = 0; i < LIMIT_EARLY_PACKETS; i++) assert_int_equal(auth_server_packet(p->s, REQUEST, &e), 0);
+    assert_int_equal(auth_server_packet(p->s, REQUEST, &e), ERR_LIMIT);
+    pair_free(p);
+    p = server_behind(true, AUTH_SERVER_PUBLICKEY, AUTH_VERDICT_FAILURE);
+    uint8_t *large = calloc(1, LIMIT_EARLY_BYTES);
+    large[0] = 98;
+    assert_int_equal(auth_server_packet(p->s, view_of(large, LIMIT_EARLY_BYTES), &e), 0);
+    assert_int_equal(auth_server_packet(p->s, view_of(large, 1), &e), ERR_LIMIT);
+    free(large);
+    pair_free(p);
+}
+
 /* ---- every allocation fails in turn ---- */
 
 static int one_round(struct pair *p)
@@ -324,6 +410,9 @@ int main(void)
         cmocka_unit_test(test_client_truncation),
         cmocka_unit_test(test_client_all_messages),
         cmocka_unit_test(test_server_all_messages),
+        cmocka_unit_test(test_early_session_states),
+        cmocka_unit_test(test_early_session_of_each_request),
+        cmocka_unit_test(test_early_session_is_bounded),
         cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,13 +5,15 @@
 #include <stdlib.h>
 
 static const char *const state_names[SERVER_STATE_MAX] = {
-    [SERVER_IDLE] = "idle", [SERVER_QUESTION] = "question", [SERVER_PROMPTED] = "prompted", [SERVER_DONE] = "done"
+    [SERVER_IDLE] = "idle",       [SERVER_QUESTION] = "question", [SERVER_PROMPTED] = "prompted",
+    [SERVER_REFUSED] = "refused", [SERVER_DONE] = "done",
 };
 
 static void set_state(struct auth_server *a, enum server_state state)
 {
     log_debug3(a->log, "auth server: %s -> %s", state_names[a->state], state_names[state]);
     a->state = state;
+    a->n_early = a->early_bytes = 0;
     if (state == SERVER_QUESTION) return;
     a->responses = VIEW_EMPTY;
     a->n_responses = 0;
@@ -24,6 +26,7 @@ int auth_server_new(const struct auth_server_config *config, struct auth_server 
     if (!a) return ERR_NOMEM;
     a->link = config->link;
     a->log = config->log;
+    a->early_session = config->early_session;
     buf_init(&a->session_id, AUTH_SESSION_ID_BYTES);
     buf_init(&a->host_key, AUTH_ANY_KEY_BYTES);
     buf_init(&a->user, LIMIT_USER_BYTES);
@@ -117,6 +120,14 @@ static int on_info_response(struct auth_server *a, struct view payload, struct a
 /* 4252 5.3: requests behind the one that succeeded are ignored. */
 static int on_late(UNUSED struct auth_server *a, UNUSED struct view payload, UNUSED struct auth_server_event *ret) { return 0; }
 
+/* doc/protocol.md, early-session: it was meant for the user of a request that failed, and nobody gets it. */
+static int on_early(struct auth_server *a, struct view payload, UNUSED struct auth_server_event *ret)
+{
+    a->n_early++;
+    a->early_bytes += payload.len;
+    return a->n_early > LIMIT_EARLY_PACKETS || a->early_bytes > LIMIT_EARLY_BYTES ? ERR_LIMIT : 0;
+}
+
 #define IN(state) (1u << SERVER_##state)
 
 /* What a client may say, and when: all else ends the connection. */
@@ -125,10 +136,12 @@ static const struct {
     unsigned states;
     int (*handler)(struct auth_server *a, struct view payload, struct auth_server_event *ret);
 } table[] = {
-    { MSG_userauth_request_NUMBER, IN(IDLE) | IN(PROMPTED), on_request },
+    { MSG_userauth_request_NUMBER, IN(IDLE) | IN(PROMPTED) | IN(REFUSED), on_request },
     { MSG_userauth_info_response_NUMBER, IN(PROMPTED), on_info_response },
     { MSG_userauth_request_NUMBER, IN(DONE), on_late },
     { MSG_userauth_info_response_NUMBER, IN(DONE), on_late },
+    { MSG_channel_open_NUMBER, IN(REFUSED), on_early },
+    { MSG_channel_request_NUMBER, IN(REFUSED), on_early },
 };
 
 /* Numbers that RFC 4252 and 4256 give a meaning, be it only in the other direction; the rest of 50..79 is free. */
@@ -143,11 +156,11 @@ int auth_server_packet(struct auth_server *a, struct view payload, struct auth_s
     if (a->state == SERVER_QUESTION) return ERR_STATE;
     if (payload.len == 0) return ERR_TRUNCATED;
     uint8_t number = payload.p[0];
-    if (number < MSG_AUTH_MIN || number > MSG_AUTH_MAX) return ERR_UNEXPECTED_MESSAGE;
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (table[i].number == number && (table[i].states & (1u << a->state))) return table[i].handler(a, payload, ret);
     log_debug(a->log, "auth server: message %u in state %s", number, state_names[a->state]);
-    return number_is_known(number) ? ERR_UNEXPECTED_MESSAGE : ERR_UNSUPPORTED;
+    bool is_ours = number >= MSG_AUTH_MIN && number <= MSG_AUTH_MAX;
+    return !is_ours || number_is_known(number) ? ERR_UNEXPECTED_MESSAGE : ERR_UNSUPPORTED;
 }
 
 /* ---- answers ---- */
@@ -200,7 +213,9 @@ int auth_server_answer(struct auth_server *a, const struct auth_server_answer *a
     if (a->state != SERVER_QUESTION || (unsigned)answer->verdict >= ARRAY_LEN(verdicts)) return ERR_STATE;
     if (!(verdicts[answer->verdict].questions & (1u << a->question))) return ERR_STATE;
     TRY(verdicts[answer->verdict].send(a, answer));
-    set_state(a, verdicts[answer->verdict].next);
+    enum server_state next = verdicts[answer->verdict].next;
+    bool early_may_follow = a->early_session && a->question == AUTH_SERVER_PUBLICKEY && next == SERVER_IDLE;
+    set_state(a, early_may_follow ? SERVER_REFUSED : next);
     return 0;
 }
 

@@ -71,6 +71,15 @@ static void channel_put(struct conn *c, channel_id id)
 
 /* ---- opens ---- */
 
+int conn_open_early(struct conn *c, const char *type, struct view data, uint32_t theirs, channel_id *ret)
+{
+    TRY(conn_open(c, type, data, ret));
+    struct channel *ch = channel_get(c, *ret);
+    ch->theirs = theirs;
+    ch->is_early = true;
+    return 0;
+}
+
 int conn_open(struct conn *c, const char *type, struct view data, channel_id *ret)
 {
     size_t most = CONN_MESSAGE_BYTES + strlen(type) + data.len;
@@ -93,6 +102,7 @@ static int confirm(struct conn *c, channel_id id, struct channel *ch, struct vie
 {
     struct msg_channel_open_confirmation m;
     TRY(msg_channel_open_confirmation_get(payload, &m));
+    if (ch->is_early && m.sender != ch->theirs) return ERR_CHANNEL_STATE;
     ch->theirs = m.sender;
     ch->out_left = m.window_bytes;
     ch->out_packet_max = m.packet_max_bytes;
@@ -137,13 +147,16 @@ static int refuse(struct conn *c, uint32_t theirs, uint32_t reason, const char *
 int channel_on_open(struct conn *c, struct view payload, struct conn_event *ret)
 {
     struct msg_channel_open m;
+    bool may_be_early = c->early_due;
     TRY(msg_channel_open_get(payload, &m));
+    c->early_due = c->early_refused = false;
     if (c->n_channels == LIMIT_CHANNELS) return refuse(c, m.sender, OPEN_RESOURCE_SHORTAGE, "too many channels");
     if (m.type.len > CHANNEL_TYPE_BYTES) return refuse(c, m.sender, OPEN_UNKNOWN_CHANNEL_TYPE, "unknown channel type");
     channel_id id;
     TRY(channel_take(c, m.type, CH_ASKED, &id));
     struct channel *ch = &c->channels[id];
     ch->theirs = m.sender;
+    ch->is_early = may_be_early;
     ch->out_left = m.window_bytes;
     ch->out_packet_max = m.packet_max_bytes;
     *ret = (struct conn_event){ .kind = CONN_OPEN, .channel = id, .name = m.type, .data = m.data };
@@ -174,6 +187,7 @@ int conn_open_refuse(struct conn *c, channel_id id, uint32_t reason, const char 
     struct channel *ch;
     TRY(asked(c, id, &ch));
     TRY(refuse(c, ch->theirs, reason, text));
+    c->early_refused = ch->is_early;
     channel_put(c, id);
     return 0;
 }

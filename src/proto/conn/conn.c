@@ -61,6 +61,9 @@ static int on_channel_message(struct conn *c, struct view payload, struct conn_e
     if (payload.len < 5) return ERR_TRUNCATED;
     channel_id id = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
     struct channel *ch = channel_get(c, id);
+    /* An early session counts on channel 0, whatever its open meets with. */
+    bool is_orphan = !ch && c->early_refused && id == 0 && p[0] == MSG_channel_request_NUMBER;
+    if (is_orphan) return request_on_late_request(c, id, ch, payload, ret);
     if (!ch) return ERR_CHANNEL_UNKNOWN;
     channel_handler *handler = channel_table[ch->state][p[0] - CHANNEL_MSG_MIN];
     if (handler) return handler(c, id, ch, payload, ret);
@@ -102,6 +105,7 @@ int conn_new(const struct conn_config *config, struct conn **ret)
     c->window_max = (uint32_t)MIN(max, (size_t)UINT32_MAX);
     c->window_budget = config->window_budget_bytes ? config->window_budget_bytes : LIMIT_WINDOW_BUDGET_BYTES;
     c->packet_max = config->packet_max_bytes ? config->packet_max_bytes : LIMIT_CHANNEL_PACKET_BYTES;
+    c->early_due = config->takes_early_session;
     c->questions.max = LIMIT_QUESTIONS;
     c->replies.max = LIMIT_REPLIES;
     c->global_questions = c->global_replies = FIFO_EMPTY;

@@ -25,6 +25,8 @@ struct conn_config {
     size_t window_max_bytes;    /* 0: LIMIT_WINDOW_MAX_BYTES; windows never grow past it */
     size_t window_budget_bytes; /* 0: LIMIT_WINDOW_BUDGET_BYTES */
     uint32_t packet_max_bytes;  /* what we announce; 0: LIMIT_CHANNEL_PACKET_BYTES */
+    bool takes_early_session;   /* the peer may have sent requests behind its first open without waiting for the answer: when that
+                                   is refused they are dropped (up to the next open) */
 };
 int conn_new(const struct conn_config *config, struct conn **ret) MUST_USE;
 void conn_free(struct conn *c);
@@ -68,6 +70,9 @@ int conn_open_refuse(struct conn *c, channel_id ch, uint32_t reason, const char 
 /* ---- our side ---- */
 /* Opens; requests, and even data, may not be sent before CONN_OPENED. */
 int conn_open(struct conn *c, const char *type, struct view data, channel_id *ret) MUST_USE;
+/* The same to a peer that has promised its number for the channel (doc/protocol.md, early-session): requests, but no data, may be
+ * sent at once. conn_packet gives ERR_CHANNEL_STATE when the confirmation names another number. */
+int conn_open_early(struct conn *c, const char *type, struct view data, uint32_t theirs, channel_id *ret) MUST_USE;
 /* tag comes back in CONN_REPLY / CONN_GLOBAL_REPLY; without want_reply nothing comes, nor behind CONN_CLOSE. ERR_LIMIT:
  * LIMIT_REPLIES wait. */
 int conn_request(struct conn *c, channel_id ch, const char *type, bool want_reply, uint32_t tag, struct view data) MUST_USE;

@@ -35,7 +35,11 @@ static size_t sink_room(void *lower) { return ((struct sink *)lower)->room; }
 
 static const struct link_ops SINK_OPS = { sink_reserve, sink_commit, sink_room };
 static const struct conn_config CONFIG = {
-    .window_start_bytes = 600, .window_max_bytes = 5000, .window_budget_bytes = 7000, .packet_max_bytes = 200
+    .window_start_bytes = 600,
+    .window_max_bytes = 5000,
+    .window_budget_bytes = 7000,
+    .packet_max_bytes = 200,
+    .takes_early_session = true,
 };
 
 enum {
@@ -116,7 +120,8 @@ static void owner_does(struct game *g, uint8_t what, channel_id id, uint8_t how)
         r = conn_open_refuse(g->conn, id, how, "no");
         break;
     case 2:
-        r = conn_open(g->conn, "session", VIEW_EMPTY, &opened);
+        r = how & 1 ? conn_open(g->conn, "session", VIEW_EMPTY, &opened)
+                    : conn_open_early(g->conn, "session", VIEW_EMPTY, 9, &opened);
         if (r == 0 && opened < 256) g->unread[opened] = 0;
         break;
     case 3:

@@ -32,6 +32,7 @@ enum {
 struct channel {
     enum channel_state state; /* written by channel_move only */
     bool sent_eof, got_eof, opened_by_us;
+    bool is_early;  /* opened by us: theirs was promised. By the peer: requests may have been sent behind the open */
     bool was_short; /* the peer ran out of a window that was already on its way: see window.c */
     uint8_t n_marks;
     uint32_t theirs;
@@ -55,6 +56,8 @@ struct conn {
     size_t window_budget, window_grown; /* grown: sum of held beyond window_start, <= budget */
     struct link link;                   /* ops NULL: detached */
     bool adjusts_due;                   /* conn_attach could not send them all */
+    bool early_due;                     /* the peer's first open is still to come, and may be early */
+    bool early_refused;                 /* it was, and its requests may still be under way to channel 0 */
     struct channel *channels;
     uint32_t cap, n_channels;
     uint64_t used[LIMIT_CHANNELS / 64];

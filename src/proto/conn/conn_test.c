@@ -627,6 +627,93 @@ static void test_failing_link(void **unused)
     pair_free(p);
 }
 
+/* ---- early session: requests behind an open, before its answer ---- */
+
+static struct pair *early_pair(channel_id *ret)
+{
+    struct conn_config server = { .takes_early_session = true };
+    struct pair *p = pair_new(NULL, &server);
+    assert_int_equal(conn_open_early(p->a.conn, "session", VIEW_EMPTY, 0, ret), 0);
+    assert_int_equal(conn_request(p->a.conn, *ret, "pty-req", true, 1, PING), 0);
+    assert_int_equal(conn_request(p->a.conn, *ret, "env", false, 2, PING), 0);
+    assert_int_equal(conn_request(p->a.conn, *ret, "shell", true, 3, PING), 0);
+    return p;
+}
+
+static void test_early_session(UNUSED void **state)
+{
+    channel_id a;
+    size_t len;
+    struct pair *p = early_pair(&a);
+    assert_int_equal(conn_write(p->a.conn, a, 0, PING, &len), ERR_STATE); /* the window is not known yet */
+    assert_int_equal(conn_send_eof(p->a.conn, a), ERR_STATE);
+    channel_id b = pair_expect(&p->b, CONN_OPEN).channel;
+    assert_int_equal(conn_open_accept(p->b.conn, b, VIEW_EMPTY), 0);
+    assert_int_equal(conn_answer_request(p->b.conn, pair_expect(&p->b, CONN_REQUEST).question, false), 0);
+    pair_expect(&p->b, CONN_REQUEST);
+    assert_int_equal(conn_answer_request(p->b.conn, pair_expect(&p->b, CONN_REQUEST).question, true), 0);
+    assert_int_equal(pair_expect(&p->a, CONN_OPENED).channel, a);
+    struct conn_event reply = pair_expect(&p->a, CONN_REPLY);
+    assert_true(reply.tag == 1 && !reply.ok);
+    reply = pair_expect(&p->a, CONN_REPLY);
+    assert_true(reply.tag == 3 && reply.ok);
+    pair_free(p);
+}
+
+/* The number was promised. Replies cannot come before the confirmation. */
+static void test_early_session_broken_promise(UNUSED void **state)
+{
+    struct conn_event ev;
+    channel_id a;
+    struct pair *p = early_pair(&a);
+    assert_int_equal(PAIR_GIVE(&p->a, &ev, channel_success, .recipient = a), ERR_CHANNEL_STATE);
+    assert_int_equal(
+        PAIR_GIVE(&p->a, &ev, channel_open_confirmation, .recipient = a, .sender = 1, .window_bytes = 9, .packet_max_bytes = 9),
+        ERR_CHANNEL_STATE);
+    pair_free(p);
+    p = early_pair(&a);
+    assert_int_equal(conn_close(p->a.conn, a), 0);
+    assert_int_equal(
+        PAIR_GIVE(&p->a, &ev, channel_open_confirmation, .recipient = a, .sender = 1, .window_bytes = 9, .packet_max_bytes = 9),
+        ERR_CHANNEL_STATE);
+    pair_free(p);
+}
+
+/* Its requests are dropped; the next open, early no more, ends that. */
+static void test_early_session_refused(UNUSED void **state)
+{
+    struct conn_event ev;
+    channel_id a;
+    struct pair *p = early_pair(&a);
+    channel_id b = pair_expect(&p->b, CONN_OPEN).channel;
+    assert_int_equal(conn_open_refuse(p->b.conn, b, 1, "no"), 0);
+    pair_quiet(&p->b);
+    assert_int_equal(pair_expect(&p->a, CONN_OPEN_FAILED).channel, a);
+    pair_quiet(&p->a);
+    assert_int_equal(conn_n_channels(p->a.conn) + conn_n_channels(p->b.conn), 0);
+    assert_int_equal(PAIR_GIVE(&p->b, &ev, channel_request, .recipient = 1, .type = PING), ERR_CHANNEL_UNKNOWN);
+    assert_int_equal(PAIR_GIVE(&p->b, &ev, channel_data, .recipient = 0, .data = PING), ERR_CHANNEL_UNKNOWN);
+    assert_int_equal(PAIR_GIVE(&p->b, &ev, channel_request, .recipient = 0, .type = PING, .want_reply = true), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(PAIR_GIVE(&p->b, &ev, channel_open, .type = PING, .sender = 0, .window_bytes = 9, .packet_max_bytes = 9),
+                         1);
+        assert_int_equal(conn_open_refuse(p->b.conn, ev.channel, 1, "no"), 0);
+        assert_int_equal(PAIR_GIVE(&p->b, &ev, channel_request, .recipient = 0, .type = PING), ERR_CHANNEL_UNKNOWN);
+    }
+    pair_free(p);
+}
+
+/* Only an engine that was told so drops anything. */
+static void test_no_early_session(UNUSED void **state)
+{
+    struct conn_event ev;
+    struct pair *p = pair_new(NULL, NULL);
+    assert_int_equal(PAIR_GIVE(&p->b, &ev, channel_open, .type = PING, .sender = 0, .window_bytes = 9, .packet_max_bytes = 9), 1);
+    assert_int_equal(conn_open_refuse(p->b.conn, ev.channel, 1, "no"), 0);
+    assert_int_equal(PAIR_GIVE(&p->b, &ev, channel_request, .recipient = 0, .type = PING), ERR_CHANNEL_UNKNOWN);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,6 +736,10 @@ int main(void)
         cmocka_unit_test(test_question_numbers_wrap),
         cmocka_unit_test(test_detached),
         cmocka_unit_test(test_failing_link),
+        cmocka_unit_test(test_early_session),
+        cmocka_unit_test(test_early_session_broken_promise),
+        cmocka_unit_test(test_early_session_refused),
+        cmocka_unit_test(test_no_early_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

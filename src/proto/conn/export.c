@@ -1,9 +1,9 @@
 /* The connection as bytes and back, for our own processes of one build. What is read is checked all the same: the writer may be a
  * process that a peer has taken over.
  *
- *   u32 magic, pool questions, queue global, pool replies, queue global, u32 n channels, channels by rising number
- *   pool:  u32 n entries, for each u32 value, bool dropped
- *   queue: u32 n, for each in order u32 entry, bool answered, bool ok, string data */
+ *   u32 magic, bool early due, bool early refused, pool questions, queue global, pool replies, queue global, u32 n channels,
+ * channels by rising number pool:  u32 n entries, for each u32 value, bool dropped queue: u32 n, for each in order u32 entry, bool
+ * answered, bool ok, string data */
 #include "proto/conn/conn_int.h"
 
 #include <stdlib.h>
@@ -59,6 +59,7 @@ static void put_channel(struct wr *w, const struct conn *c, channel_id id)
     wr_bool(w, ch->sent_eof);
     wr_bool(w, ch->got_eof);
     wr_bool(w, ch->opened_by_us);
+    wr_bool(w, ch->is_early);
     wr_u32(w, ch->theirs);
     wr_u32(w, ch->out_left);
     wr_u32(w, ch->out_packet_max);
@@ -74,6 +75,8 @@ int conn_export(const struct conn *c, struct buf *out)
     struct wr w = wr_of(out);
     size_t before = buf_len(out);
     wr_u32(&w, EXPORT_MAGIC);
+    wr_bool(&w, c->early_due);
+    wr_bool(&w, c->early_refused);
     put_pool(&w, &c->questions);
     put_queue(&w, &c->questions, &c->global_questions);
     put_pool(&w, &c->replies);
@@ -174,6 +177,7 @@ static int get_channel(struct rd *r, struct conn *c, channel_id from, channel_id
     ch->sent_eof = rd_bool(r);
     ch->got_eof = rd_bool(r);
     ch->opened_by_us = rd_bool(r);
+    ch->is_early = rd_bool(r);
     ch->theirs = rd_u32(r);
     ch->out_left = rd_u32(r);
     ch->out_packet_max = rd_u32(r);
@@ -192,6 +196,8 @@ int conn_import(const struct conn_config *config, struct view data, struct conn 
     struct rd r = rd_of(data);
     TRY(conn_new(config, &c));
     if (rd_u32(&r) != EXPORT_MAGIC) return ERR_FORMAT;
+    c->early_due = rd_bool(&r);
+    c->early_refused = rd_bool(&r);
     TRY(get_pool(&r, &c->questions));
     TRY(get_queue(&r, &c->questions, &c->global_questions, CHANNEL_NONE));
     TRY(get_pool(&r, &c->replies));

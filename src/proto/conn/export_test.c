@@ -250,13 +250,36 @@ static void test_import_with_other_limits(void **unused)
     pair_free(p);
 }
 
+/* An early session that is refused, with a move of each side wherever it may be. */
+static void test_early_session_moves(void **unused)
+{
+    (void)unused;
+    struct conn_config server = PLAIN;
+    server.takes_early_session = true;
+    struct conn_event ev;
+    struct pair *p = pair_new(&PLAIN, &server);
+    channel_id a;
+    move_house(&p->b);
+    assert_int_equal(conn_open_early(p->a.conn, "session", VIEW_EMPTY, 7, &a), 0);
+    move_house(&p->a);
+    assert_int_equal(conn_request(p->a.conn, a, "env", false, 0, VIEW_EMPTY), 0);
+    assert_int_equal(
+        PAIR_GIVE(&p->a, &ev, channel_open_confirmation, .recipient = a, .sender = 0, .window_bytes = 9, .packet_max_bytes = 9),
+        ERR_CHANNEL_STATE);
+    channel_id b = pair_expect(&p->b, CONN_OPEN).channel;
+    move_house(&p->b);
+    assert_int_equal(conn_open_refuse(p->b.conn, b, 1, "no"), 0);
+    move_house(&p->b);
+    assert_int_equal(PAIR_GIVE(&p->b, &ev, channel_request, .recipient = 0, .type = VIEW_LIT("env")), 0);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moving_changes_no_byte),
-        cmocka_unit_test(test_import_of_anything),
-        cmocka_unit_test(test_export_that_does_not_fit),
-        cmocka_unit_test(test_import_with_other_limits),
+        cmocka_unit_test(test_moving_changes_no_byte),   cmocka_unit_test(test_import_of_anything),
+        cmocka_unit_test(test_export_that_does_not_fit), cmocka_unit_test(test_import_with_other_limits),
+        cmocka_unit_test(test_early_session_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,7 +164,8 @@ int conn_request(struct conn *c, channel_id id, const char *type, bool want_repl
     /* 4254 5.3: who closes is not listened to any more, but may be told; an exit-status is still worth sending. */
     bool is_half_closed = ch->state == CH_PEER_CLOSED;
     if (is_half_closed && want_reply) return 0;
-    if (!is_half_closed && !channel_is_open(ch)) return ERR_STATE;
+    bool is_early = ch->state == CH_OPENING && ch->is_early;
+    if (!is_half_closed && !is_early && !channel_is_open(ch)) return ERR_STATE;
     uint32_t idx;
     TRY(await(c, want_reply, &idx));
     int err = CONN_SEND(c, CONN_MESSAGE_BYTES + strlen(type) + data.len, channel_request, .recipient = ch->theirs,

@@ -302,6 +302,11 @@ static int send_ext_info(struct transport *t)
         wr_cstr(&w, "ping@openssh.com");
         wr_cstr(&w, "0");
         n += 2;
+        if (t->early_session) {
+            wr_cstr(&w, EXT_EARLY_SESSION);
+            wr_cstr(&w, "0");
+            n++;
+        }
     }
     TRY(wr_end(&w));
     log_debug3(t->log, "Sending SSH2_MSG_EXT_INFO");

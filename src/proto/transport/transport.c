@@ -35,6 +35,7 @@ static int copy_config(struct transport *t, const struct transport_config *c)
     TRY(copy_str(c->guess_kex, &t->guess_kex));
     TRY(copy_str(c->guess_host_key, &t->guess_host_key));
     t->role = c->role;
+    t->early_session = c->early_session;
     t->rekey_bytes = c->rekey_bytes;
     t->rekey_interval_ms = c->rekey_interval_ms;
     t->gex_min_bits = c->gex_min_bits ? c->gex_min_bits : GEX_MIN_BITS;

@@ -21,6 +21,9 @@
 
 struct transport;
 
+/* An extension of ours (RFC 8308, doc/protocol.md); the value that we know is "0". */
+#define EXT_EARLY_SESSION "early-session@nacre.alt"
+
 enum transport_role {
     TRANSPORT_CLIENT,
     TRANSPORT_SERVER
@@ -43,6 +46,7 @@ struct transport_config { /* what it points to is copied by transport_new, excep
     uint64_t rekey_bytes;                   /* 0: only by the ciphers' own limits */
     ms rekey_interval_ms;                   /* 0: never by time */
     const char *server_sig_algs;            /* server: what EXT_INFO says of accepted user signatures; NULL: none sent */
+    bool early_session;                     /* server: EXT_INFO offers EXT_EARLY_SESSION; the owner keeps its rules */
     const char *guess_kex, *guess_host_key; /* client: what this server chose last time; a guess (4253 7) is sent when they are in
                                                our lists. NULL: none */
     unsigned gex_min_bits, gex_max_bits;    /* 0: 2048 and 8192 */

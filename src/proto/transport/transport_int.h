@@ -83,6 +83,7 @@ struct transport {
     char *ident;
     char *lists[SLOT_MAX];
     char *server_sig_algs, *guess_kex, *guess_host_key;
+    bool early_session; /* only for the first key exchange: not exported */
     uint64_t rekey_bytes;
     ms rekey_interval_ms;
     unsigned gex_min_bits, gex_max_bits;

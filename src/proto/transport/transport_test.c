@@ -433,10 +433,12 @@ static void test_extensions(UNUSED void **state)
 {
     struct pair p;
     pair_init(&p, ed25519);
+    p.sc.early_session = true;
     assert_int_equal(pair_start(&p), 0);
     assert_int_equal(transport_ping(p.c.t, VIEW_LIT("x")), ERR_UNSUPPORTED);
     pair_run(&p);
-    assert_string_equal(p.c.ext, "server-sig-algs=a,b;publickey-hostbound@openssh.com=0;ping@openssh.com=0;");
+    assert_string_equal(p.c.ext,
+                        "server-sig-algs=a,b;publickey-hostbound@openssh.com=0;ping@openssh.com=0;" EXT_EARLY_SESSION "=0;");
     assert_string_equal(p.s.ext, "ext-info-in-auth@openssh.com=0;");
     /* Before login a PING is passed over. */
     assert_int_equal(transport_ping(p.c.t, VIEW_LIT("one")), 0);
