@@ -11,10 +11,10 @@ from lib.server import write_config
 
 pytestmark = [needs_our_ssh, needs_peer("ssh")]
 
-# Newer than the other one, patched into it, or with other defaults on purpose. Compared only where a case sets them.
+# Newer than the other one, ours alone (EarlySession), patched into it, or with other defaults on purpose. Compared only where a case sets them.
 DIFFER = """forwardx11trusted gssapikeyexchange gssapitrustdns gssapirenewalforcesrekey gssapikexalgorithms updatehostkeys warnweakcrypto
     obscurekeystroketiming ciphers hostkeyalgorithms hostbasedacceptedalgorithms kexalgorithms casignaturealgorithms pubkeyacceptedalgorithms
-    channeltimeout ipqos canonicalizepermittedcnames serveraliveinterval""".split()
+    channeltimeout ipqos canonicalizepermittedcnames serveraliveinterval earlysession""".split()
 OTHER_KEYS = ("id_xmss", "id_dsa", "id_mldsa44_ed25519")
 
 

@@ -63,6 +63,7 @@ struct client {
     struct buf host_key;       /* that key */
     struct buf host_signature; /* and its signature of the session identifier: an agent is shown it */
     int agent_fd;              /* the connection to the user's agent; -1: none yet */
+    bool server_takes_early;   /* EXT_EARLY_SESSION */
     struct loop_timer *handshake_timer, *alive_timer;
     ms last_heard;
     int alive_unanswered;
@@ -154,6 +155,15 @@ int login_packet(struct client *c, struct view payload) MUST_USE;
 /* For the user who was not let in: what became of the keys. */
 void login_report(const struct login *l);
 void login_free(struct login *l);
+
+/* ---- session_early.c ---- */
+/* Sends the session behind an authentication request that was just sent, to be served if that is what lets us in. 0 too when the
+ * server or the configuration keep it from being early. */
+int session_send_early(struct client *c) MUST_USE;
+/* That request failed: the server has dropped the session. */
+void session_forget_early(struct client *c);
+/* The connection that the early session was sent on, or a new one. The caller's. */
+int session_take_conn(struct client *c, struct conn **ret) MUST_USE;
 
 /* ---- session.c: the one channel of a login, the terminal, the end ---- */
 int session_start(struct client *c) MUST_USE;

@@ -59,7 +59,8 @@ static int send_signed(struct login *l, struct identity *id, const char *algorit
         id->answer = l->was_accepted ? "accepted by the server, but not signed for" : "not signed for, so not offered";
         return ERR_NOT_FOUND;
     }
-    return auth_client_finish_publickey(l->auth, buf_view(&signature));
+    TRY(auth_client_finish_publickey(l->auth, buf_view(&signature)));
+    return session_send_early(c);
 }
 
 static void log_skipped(const struct client *c, const struct identity *id)
@@ -309,6 +310,7 @@ static void note_refusal(struct login *l)
 static int on_failure(struct login *l, const struct auth_client_event *e)
 {
     struct client *c = l->c;
+    session_forget_early(c);
     buf_reset(&l->methods);
     TRY(buf_put_view(&l->methods, e->methods));
     l->knows_methods = true;

@@ -18,8 +18,7 @@
 #include <unistd.h>
 
 enum {
-    FLUSH_WAIT_MS = 1000,
-    WINDOW_START_BYTES = 16 << 20
+    FLUSH_WAIT_MS = 1000
 };
 
 void client_end(struct client *c, int status)
@@ -51,6 +50,7 @@ static int on_keys_changed(struct client *c, const struct transport_event *e)
 static int on_ext_info(struct client *c, const struct transport_event *e)
 {
     if (view_eq_str(e->text, "publickey-hostbound@openssh.com")) c->server_hostbound = view_eq_str(e->data, "0");
+    if (view_eq_str(e->text, EXT_EARLY_SESSION)) c->server_takes_early = view_eq_str(e->data, "0");
     if (!view_eq_str(e->text, "server-sig-algs")) return 0;
     buf_reset(&c->server_sig_algs);
     return buf_put_view(&c->server_sig_algs, e->data);
@@ -71,11 +71,9 @@ static int on_conn_event(void *arg, const struct conn_event *e) { return session
 
 static int start_connection_layer(struct client *c)
 {
-    /* Larger than a server's: it is the user's own memory, and a download over a long path starts at full speed. */
-    struct conn_config config = { .log = &c->sink.log, .window_start_bytes = WINDOW_START_BYTES };
     struct conn_io_owner owner = { on_conn_event, c };
     struct conn *conn;
-    TRY(conn_new(&config, &conn));
+    TRY(session_take_conn(c, &conn));
     TRY(conn_io_new(c->loop, c->wire, conn, &owner, &c->conn_io));
     return session_start(c);
 }

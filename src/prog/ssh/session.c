@@ -67,7 +67,7 @@ void session_farewell(struct client *c)
 {
     const struct session *s = c->session;
     session_restore_terminal(c);
-    if (!s) return;
+    if (!s || !c->authenticated) return;
     if (c->killed_by) {
         client_log(c, LOG_LEVEL_VERBOSE, "Killed by signal %d.", c->killed_by);
         return;
@@ -136,8 +136,9 @@ static int on_opened(struct session *s)
     struct chan_io_fds fds = s->fds;
     s->fds = (struct chan_io_fds){ -1, -1, -1, -1, false };
     if (s->wants_pty) s->typing_fd = fd_take(&fds.in);
-    TRY(session_send_requests(s));
+    if (!s->is_early) TRY(session_send_requests(s, conn_io_conn(s->c->conn_io)));
     TRY(conn_io_join(s->c->conn_io, s->channel, &fds, &owner, &s->io));
+    session_check_window(s);
     return s->typing_fd >= 0 ? session_typing_start(s) : 0;
 }
 
@@ -314,10 +315,7 @@ static bool peer_is_openssh(const struct client *c)
 static int open_channel(struct session *s)
 {
     struct client *c = s->c;
-    TRY(set_command(s));
-    s->wants_pty = session_wants_pty(c);
-    TRY(copy_descriptors(s));
-    TRY(conn_open(conn_io_conn(c->conn_io), "session", VIEW_EMPTY, &s->channel));
+    if (!s->is_early) TRY(conn_open(conn_io_conn(c->conn_io), "session", VIEW_EMPTY, &s->channel));
     client_log(c, LOG_LEVEL_DEBUG1, "channel %u: new session [client-session] (inactive timeout: 0)", s->channel);
     return 0;
 }
@@ -392,8 +390,25 @@ static int start(struct session *s)
     return 0;
 }
 
-int session_start(struct client *c)
+static int prepare(struct session *s)
 {
+    if (s->c->options.session_type == CONF_SESSION_NONE) return 0;
+    TRY(set_command(s));
+    s->wants_pty = session_wants_pty(s->c);
+    return copy_descriptors(s);
+}
+
+static int cannot_start(struct client *c, int err)
+{
+    if (err == 0 || err == ERR_NOMEM) return err;
+    log_error(&c->sink.log, "The session cannot be started: %s", err_text(err));
+    client_end(c, EXIT_OWN_ERROR);
+    return 0;
+}
+
+int session_prepare(struct client *c)
+{
+    if (c->session) return 0;
     struct session *s = calloc(1, sizeof *s);
     if (!s) return ERR_NOMEM;
     *s = (struct session){ .c = c,
@@ -404,11 +419,13 @@ int session_start(struct client *c)
                            .passed = BUF_INIT_SECRET(TYPED_HELD_BYTES),
                            .held = BUF_INIT_SECRET(TYPED_HELD_BYTES) };
     c->session = s;
-    int err = start(s);
-    if (err == 0 || err == ERR_NOMEM) return err;
-    log_error(&c->sink.log, "The session cannot be started: %s", err_text(err));
-    session_fail(s);
-    return 0;
+    return cannot_start(c, prepare(s));
+}
+
+int session_start(struct client *c)
+{
+    TRY(session_prepare(c));
+    return c->ended ? 0 : cannot_start(c, start(c->session));
 }
 
 void session_free(struct session *s)
@@ -425,6 +442,7 @@ void session_free(struct session *s)
     fd_close(s->fds.out_ext);
     buf_done(&s->passed);
     buf_done(&s->held);
+    conn_free(s->early);
     free(s->command);
     free(s);
 }

@@ -1,12 +1,13 @@
 /* The session: one channel, its requests, and the local side of it. session.c: life and events; session_request.c: what is asked of
- * the server at the start; session_typing.c: a terminal's input, from the keyboard over escapes and keystroke timing to the
- * channel; session_escape.c: what escapes do. */
+ * the server at the start; session_early.c: that behind the authentication request; session_typing.c: a terminal's input, from the
+ * keyboard over escapes and keystroke timing to the channel; session_escape.c: what escapes do. */
 #pragma once
 
 #include "prog/ssh/client.h"
 #include "prog/ssh/escape.h"
 #include "prog/ssh/keystrokes.h"
 
+#include "os/pty.h"
 #include "os/tty.h"
 
 struct session {
@@ -14,9 +15,13 @@ struct session {
     channel_id channel; /* CHANNEL_NONE: none was asked for (-N) */
     char *command;      /* for exec or subsystem; NULL: a shell */
     bool wants_pty;
-    struct chan_io_fds fds; /* copies of the standard ones, until the channel is open */
-    struct chan_io *io;     /* from then on; lent by the conn_io */
-    bool peer_is_openssh;   /* or ours: knows eow and no-more-sessions */
+    struct pty_size asked_size; /* of the terminal, in the request */
+    struct conn *early;         /* the session was sent on it along with an authentication request; until the answer */
+    int n_early;                /* such requests */
+    bool is_early;              /* so it was, and the request let us in: no more is to be sent */
+    struct chan_io_fds fds;     /* copies of the standard ones, until the channel is open */
+    struct chan_io *io;         /* from then on; lent by the conn_io */
+    bool peer_is_openssh;       /* or ours: knows eow and no-more-sessions */
     bool peer_closed, output_ended;
     ms started;
 
@@ -34,6 +39,8 @@ struct session {
 /* ---- session.c ---- */
 /* Ends the session with a failure that has been said. */
 void session_fail(struct session *s);
+/* Makes c->session with what it will ask for, if that was not done yet. */
+int session_prepare(struct client *c) MUST_USE;
 /* Goes on in a new background process; this one ends. */
 int session_background(struct session *s) MUST_USE;
 
@@ -46,7 +53,9 @@ bool session_wants_pty(const struct client *c);
 /* "shell", "exec" or "subsystem" */
 const char *session_run_request(const struct session *s);
 /* Everything that starts the session, in one flight. */
-int session_send_requests(struct session *s) MUST_USE;
+int session_send_requests(struct session *s, struct conn *conn) MUST_USE;
+/* The terminal may have changed since it was asked for. */
+void session_check_window(struct session *s);
 void session_send_window_change(struct session *s);
 void session_send_break(struct session *s);
 

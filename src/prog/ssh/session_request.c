@@ -41,14 +41,14 @@ bool session_wants_pty(const struct client *c)
     return false;
 }
 
-static int request(struct session *s, const char *type, bool want_reply, uint32_t tag, const struct buf *data)
+static int request(struct session *s, const char *type, const struct buf *data)
 {
-    return conn_request(conn_io_conn(s->c->conn_io), s->channel, type, want_reply, tag, buf_view(data));
+    return conn_request(conn_io_conn(s->c->conn_io), s->channel, type, false, 0, buf_view(data));
 }
 
 /* ---- environment ---- */
 
-static int send_env(struct session *s, const char *assignment)
+static int send_env(struct session *s, struct conn *conn, const char *assignment)
 {
     const char *equals = strchr(assignment, '=');
     if (!equals) return 0;
@@ -57,7 +57,7 @@ static int send_env(struct session *s, const char *assignment)
     struct wr w = wr_of(&data);
     client_log(s->c, LOG_LEVEL_DEBUG1, "channel %u: setting env %.*s = \"%s\"", s->channel, VIEW_ARG(env.name), equals + 1);
     TRY(body_env_put(&w, &env));
-    return request(s, "env", false, 0, &data);
+    return conn_request(conn, s->channel, "env", false, 0, buf_view(&data));
 }
 
 static bool env_is_sent(const struct strv *patterns, const char *assignment)
@@ -68,18 +68,18 @@ static bool env_is_sent(const struct strv *patterns, const char *assignment)
     return false;
 }
 
-static int send_environment(struct session *s)
+static int send_environment(struct session *s, struct conn *conn)
 {
     const struct ssh_options *o = &s->c->options;
     if (o->send_env.n || o->set_env.n) client_log(s->c, LOG_LEVEL_DEBUG1, "Sending environment.");
     for (char **e = environ; o->send_env.n && e && *e; e++)
-        if (env_is_sent(&o->send_env, *e)) TRY(send_env(s, *e));
+        if (env_is_sent(&o->send_env, *e)) TRY(send_env(s, conn, *e));
     for (size_t i = 0; i < o->set_env.n; i++) {
         CLEANUP(freep) char *assignment = NULL;
         /* A value that cannot be expanded has been complained of; the others still count. */
         int err = config_expand(s->c, o->set_env.v[i], false, "SetEnv", &assignment);
         if (err == ERR_NOMEM) return err;
-        if (err == 0) TRY(send_env(s, assignment));
+        if (err == 0) TRY(send_env(s, conn, assignment));
     }
     return 0;
 }
@@ -116,11 +116,11 @@ static int encode_modes(struct buf *out)
     return ptymodes_encode(&known, out);
 }
 
-static int send_pty_request(struct session *s)
+static int send_pty_request(struct session *s, struct conn *conn)
 {
     CLEANUP(buf_done) struct buf modes = BUF_INIT(1024);
     CLEANUP(buf_done) struct buf data = BUF_INIT(REQUEST_BYTES);
-    struct pty_size size = window_size();
+    struct pty_size size = s->asked_size = window_size();
     TRY(encode_modes(&modes));
     struct body_pty_req req = { .term = view_str(term(s)),
                                 .columns = size.cols,
@@ -130,7 +130,7 @@ static int send_pty_request(struct session *s)
                                 .modes = buf_view(&modes) };
     struct wr w = wr_of(&data);
     TRY(body_pty_req_put(&w, &req));
-    return request(s, "pty-req", true, SESSION_TAG_PTY, &data);
+    return conn_request(conn, s->channel, "pty-req", true, SESSION_TAG_PTY, buf_view(&data));
 }
 
 void session_send_window_change(struct session *s)
@@ -141,9 +141,15 @@ void session_send_window_change(struct session *s)
     struct body_window_change req = { size.cols, size.rows, size.width_px, size.height_px };
     struct wr w = wr_of(&data);
     int err = body_window_change_put(&w, &req);
-    if (err == 0) err = request(s, "window-change", false, 0, &data);
+    if (err == 0) err = request(s, "window-change", &data);
     if (err < 0) client_log(s->c, LOG_LEVEL_DEBUG1, "window-change was not sent: %s", err_text(err));
     conn_io_wake(s->c->conn_io);
+}
+
+void session_check_window(struct session *s)
+{
+    struct pty_size now = window_size(), then = s->asked_size;
+    if (now.cols != then.cols || now.rows != then.rows) session_send_window_change(s);
 }
 
 /* RFC 4335 */
@@ -153,7 +159,7 @@ void session_send_break(struct session *s)
     struct body_break req = { .length_ms = BREAK_MS };
     struct wr w = wr_of(&data);
     int err = body_break_put(&w, &req);
-    if (err == 0) err = request(s, "break", false, 0, &data);
+    if (err == 0) err = request(s, "break", &data);
     if (err < 0) client_log(s->c, LOG_LEVEL_ERROR, "BREAK was not sent: %s", err_text(err));
     conn_io_wake(s->c->conn_io);
 }
@@ -166,7 +172,7 @@ const char *session_run_request(const struct session *s)
     return s->command ? "exec" : "shell";
 }
 
-static int send_run_request(struct session *s)
+static int send_run_request(struct session *s, struct conn *conn)
 {
     CLEANUP(buf_done) struct buf data = BUF_INIT(REQUEST_BYTES);
     const char *type = session_run_request(s);
@@ -179,12 +185,12 @@ static int send_run_request(struct session *s)
         wr_cstr(&w, text);
     }
     TRY(wr_end(&w));
-    return request(s, type, true, SESSION_TAG_RUN, &data);
+    return conn_request(conn, s->channel, type, true, SESSION_TAG_RUN, buf_view(&data));
 }
 
-int session_send_requests(struct session *s)
+int session_send_requests(struct session *s, struct conn *conn)
 {
-    if (s->wants_pty) TRY(send_pty_request(s));
-    TRY(send_environment(s));
-    return send_run_request(s);
+    if (s->wants_pty) TRY(send_pty_request(s, conn));
+    TRY(send_environment(s, conn));
+    return send_run_request(s, conn);
 }

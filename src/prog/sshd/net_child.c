@@ -185,7 +185,7 @@ static int on_auth_packet(struct net_child *n, struct view payload)
 static int start_auth(struct net_child *n)
 {
     struct transport *t = wire_io_transport(n->wire);
-    struct auth_server_config c = { transport_link(t), transport_session_id(t), transport_host_key(t), &n->log };
+    struct auth_server_config c = { transport_link(t), transport_session_id(t), transport_host_key(t), true, &n->log };
     return auth_server_new(&c, &n->auth);
 }
 
@@ -286,6 +286,7 @@ static int make_transport(struct net_child *n, const struct ipc_net_start *s, st
                         .compression_c2s = text[5],
                         .compression_s2c = text[5] },
         .server_sig_algs = text[6],
+        .early_session = true,
         .rekey_bytes = s->rekey_bytes,
         .rekey_interval_ms = (ms)s->rekey_ms,
         .rnd = &os_random,

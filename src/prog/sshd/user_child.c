@@ -252,7 +252,7 @@ static int start_connection(struct user_child *c, int in_fd, int out_fd, struct 
 {
     struct transport *t;
     struct conn *conn;
-    struct conn_config config = { .log = &c->log };
+    struct conn_config config = { .log = &c->log, .takes_early_session = true };
     struct wire_io_owner wire_owner = { on_transport_event, on_transport_closed, on_drained, c };
     struct conn_io_owner conn_owner = { on_conn_event, c };
     TRY(loop_turn(c->loop, 0)); /* reads the clock */
