@@ -5,21 +5,8 @@
 #include "key/cert.h"
 #include "key/key_int.h"
 #include "key/line_int.h"
+#include "key/option_text_int.h"
 #include "key/public_line.h"
-
-/* How many bytes the options at the start take: up to the first space outside of quotes. */
-static size_t options_len(struct view text)
-{
-    bool quoted = false;
-    size_t i = 0;
-    for (; i < text.len && (quoted || !line_is_space(text.p[i])); i++) {
-        if (text.p[i] == '\\' && i + 1 < text.len && text.p[i + 1] == '"')
-            i++;
-        else if (text.p[i] == '"')
-            quoted = !quoted;
-    }
-    return MIN(i, text.len);
-}
 
 int authorized_keys_line_parse(struct view text, struct authorized_keys_line *ret)
 {
@@ -29,7 +16,7 @@ int authorized_keys_line_parse(struct view text, struct authorized_keys_line *re
     if (text.len == 0 || text.p[0] == '#') return 0;
     struct view rest = text, first = line_take_word(&rest);
     if (!key_type_find(first)) {
-        size_t n = options_len(text);
+        size_t n = option_text_len(text);
         l.options = view_sub(text, 0, n);
         text = view_sub(text, n, text.len);
     }

@@ -2,6 +2,7 @@
 #include "key/authorized_keys.h"
 
 #include "key/line_int.h"
+#include "key/option_text_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,15 +68,9 @@ int authorized_keys_time_parse(struct view text, int64_t *ret_wall_s)
 
 typedef int value_fn(struct authorized_keys_options *o, char **value, const char **ret_reason);
 
-static int refuse(const char **ret_reason, const char *reason)
-{
-    *ret_reason = reason;
-    return ERR_FORMAT;
-}
-
 static int set_once(char **to, char **value, const char *reason, const char **ret_reason)
 {
-    if (*to) return refuse(ret_reason, reason);
+    if (*to) return option_refuse(ret_reason, reason);
     *to = TAKE(*value);
     return 0;
 }
@@ -101,11 +96,11 @@ static int set_environment(struct authorized_keys_options *o, char **value, cons
     const char *s = *value;
     for (; s[n] && s[n] != '='; n++)
         if (!(s[n] == '_' || (s[n] >= '0' && s[n] <= '9') || ((s[n] | 32) >= 'a' && (s[n] | 32) <= 'z')))
-            return refuse(ret_reason, "invalid environment string");
-    if (n == 0 || s[n] != '=') return refuse(ret_reason, "invalid environment string");
+            return option_refuse(ret_reason, "invalid environment string");
+    if (n == 0 || s[n] != '=') return option_refuse(ret_reason, "invalid environment string");
     for (size_t i = 0; i < o->environment.n; i++)
         if (strncmp(o->environment.v[i], s, n + 1) == 0) return 0; /* the first one holds */
-    if (o->environment.n == AUTHORIZED_KEYS_ENVIRONMENT_MAX) return refuse(ret_reason, "too many environment strings");
+    if (o->environment.n == AUTHORIZED_KEYS_ENVIRONMENT_MAX) return option_refuse(ret_reason, "too many environment strings");
     return strv_add_take(&o->environment, TAKE(*value));
 }
 
@@ -131,16 +126,16 @@ static bool is_host_port(const char *s)
 
 static int set_permitopen(struct authorized_keys_options *o, char **value, const char **ret_reason)
 {
-    if (!is_host_port(*value)) return refuse(ret_reason, "invalid permission hostname");
-    if (o->permitopen.n == AUTHORIZED_KEYS_LIST_MAX) return refuse(ret_reason, "too many permission directives");
+    if (!is_host_port(*value)) return option_refuse(ret_reason, "invalid permission hostname");
+    if (o->permitopen.n == AUTHORIZED_KEYS_LIST_MAX) return option_refuse(ret_reason, "too many permission directives");
     return strv_add_take(&o->permitopen, TAKE(*value));
 }
 
 static int set_permitlisten(struct authorized_keys_options *o, char **value, const char **ret_reason)
 {
-    if (o->permitlisten.n == AUTHORIZED_KEYS_LIST_MAX) return refuse(ret_reason, "too many permission directives");
+    if (o->permitlisten.n == AUTHORIZED_KEYS_LIST_MAX) return option_refuse(ret_reason, "too many permission directives");
     if (is_host_port(*value)) return strv_add_take(&o->permitlisten, TAKE(*value));
-    if (!is_port(*value)) return refuse(ret_reason, "invalid permission hostname");
+    if (!is_port(*value)) return option_refuse(ret_reason, "invalid permission hostname");
     char *any = NULL;
     if (asprintf(&any, "*:%s", *value) < 0) return ERR_NOMEM;
     return strv_add_take(&o->permitlisten, any);
@@ -152,14 +147,14 @@ enum {
 
 static int set_tunnel(struct authorized_keys_options *o, char **value, const char **ret_reason)
 {
-    if (o->tunnel_device >= 0) return refuse(ret_reason, "multiple \"tunnel\" clauses");
+    if (o->tunnel_device >= 0) return option_refuse(ret_reason, "multiple \"tunnel\" clauses");
     if (strcasecmp(*value, "any") == 0) {
         o->tunnel_device = TUNNEL_ANY;
         return 0;
     }
     char *end;
     long n = strtol(*value, &end, 10);
-    if (**value < '0' || **value > '9' || *end || n >= TUNNEL_ANY) return refuse(ret_reason, "invalid tun device");
+    if (**value < '0' || **value > '9' || *end || n >= TUNNEL_ANY) return option_refuse(ret_reason, "invalid tun device");
     o->tunnel_device = (int)n;
     return 0;
 }
@@ -167,7 +162,7 @@ static int set_tunnel(struct authorized_keys_options *o, char **value, const cha
 static int set_expiry(struct authorized_keys_options *o, char **value, const char **ret_reason)
 {
     int64_t at;
-    if (authorized_keys_time_parse(view_str(*value), &at) < 0 || at == 0) return refuse(ret_reason, "invalid expires time");
+    if (authorized_keys_time_parse(view_str(*value), &at) < 0 || at == 0) return option_refuse(ret_reason, "invalid expires time");
     if (o->expiry_s == 0 || at < o->expiry_s) o->expiry_s = at; /* the earliest holds */
     return 0;
 }
@@ -206,63 +201,27 @@ static const struct value_row {
     { "principals", set_principals },     { "tunnel", set_tunnel },
 };
 
-static bool name_is(struct view name, const char *s)
-{
-    return name.len == strlen(s) && strncasecmp((const char *)name.p, s, name.len) == 0;
-}
-
 static int set_flag(struct authorized_keys_options *o, struct view name, const char **ret_reason)
 {
     for (size_t i = 0; i < ARRAY_LEN(flag_rows); i++) {
-        if (!name_is(name, flag_rows[i].name)) continue;
+        if (!option_name_is(name, flag_rows[i].name)) continue;
         *(bool *)((char *)o + flag_rows[i].offset) = flag_rows[i].value;
         if (flag_rows[i].offset == AT(restricted)) /* what follows may give back */
             o->permit_agent = o->permit_port_forwarding = o->permit_x11 = o->permit_pty = o->permit_user_rc = false;
         return 0;
     }
-    return refuse(ret_reason, "unknown key option");
-}
-
-/* A value in quotes, \" standing for ". */
-static int take_quoted(struct view *text, char **ret, const char **ret_reason)
-{
-    if (text->len == 0 || text->p[0] != '"') return refuse(ret_reason, "missing start quote");
-    char *value = malloc(text->len);
-    if (!value) return ERR_NOMEM;
-    size_t n = 0, i = 1;
-    for (; i < text->len && text->p[i] != '"'; i++) {
-        if (text->p[i] == '\\' && i + 1 < text->len && text->p[i + 1] == '"') i++;
-        value[n++] = (char)text->p[i];
-    }
-    value[n] = '\0';
-    bool bad = i == text->len || strlen(value) != n;
-    if (bad) {
-        free(value);
-        return refuse(ret_reason, i == text->len ? "missing end quote" : "invalid character");
-    }
-    *text = view_sub(*text, i + 1, text->len);
-    *ret = value;
-    return 0;
+    return option_refuse(ret_reason, "unknown key option");
 }
 
 static int set_value(struct authorized_keys_options *o, struct view name, struct view *text, const char **ret_reason)
 {
     CLEANUP(freep) char *value = NULL;
     for (size_t i = 0; i < ARRAY_LEN(value_rows); i++) {
-        if (!name_is(name, value_rows[i].name)) continue;
-        TRY(take_quoted(text, &value, ret_reason));
+        if (!option_name_is(name, value_rows[i].name)) continue;
+        TRY(option_take_quoted(text, &value, ret_reason));
         return value_rows[i].set(o, &value, ret_reason);
     }
-    return refuse(ret_reason, "unknown key option");
-}
-
-static struct view take_name(struct view *text)
-{
-    size_t n = 0;
-    while (n < text->len && text->p[n] != ',' && text->p[n] != '=') n++;
-    struct view name = view_sub(*text, 0, n);
-    *text = view_sub(*text, n, text->len);
-    return name;
+    return option_refuse(ret_reason, "unknown key option");
 }
 
 int authorized_keys_options_parse(struct view text, struct authorized_keys_options *ret, const char **ret_reason)
@@ -270,17 +229,14 @@ int authorized_keys_options_parse(struct view text, struct authorized_keys_optio
     authorized_keys_options_done(ret);
     text = line_trim(text);
     while (text.len) {
-        struct view name = take_name(&text);
+        struct view name = option_take_name(&text);
         if (text.len && text.p[0] == '=') {
             text = view_sub(text, 1, text.len);
             TRY(set_value(ret, name, &text, ret_reason));
         } else {
             TRY(set_flag(ret, name, ret_reason));
         }
-        if (text.len == 0) break;
-        if (text.p[0] != ',') return refuse(ret_reason, "invalid option list");
-        text = view_sub(text, 1, text.len);
-        if (text.len == 0) return refuse(ret_reason, "unexpected end-of-options");
+        TRY(option_take_comma(&text, ret_reason));
     }
     return 0;
 }

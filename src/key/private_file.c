@@ -1,21 +1,19 @@
 /* openssh-key-v1 in its armour, and the way to PEM and PKCS#8. */
 #include "key/private_file.h"
 
-#include "base/base64.h"
 #include "crypto/bcrypt_pbkdf.h"
 #include "crypto/cipher.h"
+#include "key/armour_int.h"
 #include "key/key_int.h"
 #include "key/private_blob.h"
 
 enum {
-    ARMOUR_LINE = 70, /* as OpenSSH writes it */
     SALT_BYTES = 16,
     SALT_BYTES_MAX = 1024, /* of a foreign file */
     PAD_PLAIN = 8,         /* block size of cipher "none" */
     KEY_IV_BYTES_MAX = 64 + 16,
 };
-static const char armour_begin[] = "-----BEGIN OPENSSH PRIVATE KEY-----";
-static const char armour_end[] = "-----END OPENSSH PRIVATE KEY-----";
+static const char label[] = "OPENSSH PRIVATE KEY";
 static const struct view magic = VIEW_LIT("openssh-key-v1\0");
 
 /* What stands in clear; views lent by the decoded file. */
@@ -25,25 +23,6 @@ struct container {
     struct view salt;
     uint32_t rounds;
 };
-
-static bool has_armour(struct view file) { return view_has_prefix(file, armour_begin); }
-
-static int unarmour(struct view file, struct buf *out)
-{
-    if (file.len > PRIVATE_FILE_BYTES_MAX) return ERR_LIMIT;
-    if (!has_armour(file)) return ERR_FORMAT;
-    file = view_sub(file, sizeof(armour_begin) - 1, file.len);
-    const uint8_t *end = memmem(file.p, file.len, armour_end, sizeof(armour_end) - 1);
-    if (!end) return ERR_FORMAT;
-    CLEANUP(buf_done) struct buf text = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
-    uint8_t *to;
-    size_t len = (size_t)(end - file.p), n = 0;
-    TRY(buf_reserve(&text, len, &to));
-    for (size_t i = 0; i < len; i++)
-        if (file.p[i] != '\n' && file.p[i] != '\r' && file.p[i] != ' ' && file.p[i] != '\t') to[n++] = file.p[i];
-    buf_commit(&text, n);
-    return base64_get(buf_view(&text), out);
-}
 
 static int read_kdf(struct container *c)
 {
@@ -133,14 +112,14 @@ static int read_private(const struct container *c, struct key **ret)
 int private_file_parse(struct view file, struct view passphrase, struct key **ret)
 {
     if (file.len > PRIVATE_FILE_BYTES_MAX) return ERR_LIMIT;
-    if (!has_armour(file)) {
+    if (!armour_is(file, label)) {
         struct pkey *pkey;
         TRY(pkey_from_pem(file, passphrase, &pkey));
         return key_from_pkey(pkey, ret);
     }
     CLEANUP(buf_done) struct buf bytes = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
     struct container c;
-    TRY(unarmour(file, &bytes));
+    TRY(armour_get(file, label, &bytes));
     TRY(container_parse(buf_view(&bytes), &c));
     TRY(decrypt(&c, passphrase));
     return read_private(&c, ret);
@@ -148,10 +127,11 @@ int private_file_parse(struct view file, struct view passphrase, struct key **re
 
 int private_file_public(struct view file, struct key **ret)
 {
-    if (!has_armour(file)) return private_file_parse(file, VIEW_EMPTY, ret);
+    if (file.len > PRIVATE_FILE_BYTES_MAX) return ERR_LIMIT;
+    if (!armour_is(file, label)) return private_file_parse(file, VIEW_EMPTY, ret);
     CLEANUP(buf_done) struct buf bytes = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
     struct container c;
-    TRY(unarmour(file, &bytes));
+    TRY(armour_get(file, label, &bytes));
     TRY(container_parse(buf_view(&bytes), &c));
     return key_from_blob(c.public_blob, ret);
 }
@@ -219,18 +199,6 @@ static int container_put(const struct key *k, const struct private_file_options 
     return wr_end(&w);
 }
 
-static int armour_put(struct view bytes, struct buf *out)
-{
-    CLEANUP(buf_done) struct buf text = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
-    TRY(base64_put(&text, bytes));
-    TRY(buf_printf(out, "%s\n", armour_begin));
-    for (size_t at = 0; at < buf_len(&text); at += ARMOUR_LINE) {
-        TRY(buf_put_view(out, view_sub(buf_view(&text), at, ARMOUR_LINE)));
-        TRY(buf_put_u8(out, '\n'));
-    }
-    return buf_printf(out, "%s\n", armour_end);
-}
-
 int private_file_format(const struct key *k, const struct private_file_options *o, struct buf *out)
 {
     if (o->form != PRIVATE_FILE_OPENSSH) {
@@ -244,5 +212,5 @@ int private_file_format(const struct key *k, const struct private_file_options *
     }
     CLEANUP(buf_done) struct buf bytes = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
     TRY(container_put(k, o, desc, &bytes));
-    return armour_put(buf_view(&bytes), out);
+    return armour_put(buf_view(&bytes), label, out);
 }
