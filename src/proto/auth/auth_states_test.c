@@ -20,6 +20,7 @@ static long allocations_left = -1; /* negative: no limit */
 #if OWN_MALLOC
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
 static bool allocation_fails(void)
 {
     if (allocations_left < 0) return false;
@@ -32,6 +33,7 @@ static bool allocation_fails(void)
 }
 void *malloc(size_t n) { return allocation_fails() ? NULL : __libc_malloc(n); }
 void *calloc(size_t n, size_t size) { return allocation_fails() ? NULL : __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { return allocation_fails() ? NULL : __libc_realloc(p, n); }
 #endif
 
 /* ---- (question, verdict): each pair once ---- */
