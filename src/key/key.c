@@ -27,6 +27,7 @@ unsigned key_bits(const struct key *k) { return pkey_bits(k->pkey); }
 bool key_has_private(const struct key *k) { return k->type->is_sk ? k->sk_private.len > 0 : pkey_has_private(k->pkey); }
 struct view key_blob(const struct key *k) { return buf_view(&k->blob); }
 const char *key_comment(const struct key *k) { return k->comment ? k->comment : ""; }
+struct view key_sk_application(const struct key *k) { return buf_view(&k->application); }
 const struct pkey *key_pkey(const struct key *k) { return k->type->is_sk ? NULL : k->pkey; }
 
 int key_set_comment(struct key *k, struct view comment)

@@ -36,6 +36,7 @@ struct view key_blob(const struct key *k);    /* public blob, lent by k */
 const char *key_comment(const struct key *k); /* "" if none; lent */
 int key_set_comment(struct key *k, struct view comment) MUST_USE;
 bool key_equal_public(const struct key *a, const struct key *b); /* certificates: the certified key counts, not the certificate */
+struct view key_sk_application(const struct key *k);             /* of a security key's: "ssh:"; else empty; lent */
 const struct pkey *key_pkey(const struct key *k);                /* NULL for sk private halves */
 
 /* ERR_FORMAT, ERR_TRUNCATED, ERR_TRAILING, ERR_KEY_TYPE, ERR_KEY_INVALID, ERR_KEY_LENGTH. */
