@@ -123,3 +123,7 @@ struct conf_origin {
     uint16_t file_idx; /* into the options' origin_files, for CONF_FILE and CONF_MATCH */
     uint32_t line;
 };
+
+/* TIME FORMATS of sshd_config(5), for flags too: "1h30m", "90", with s m h d w; *ret_ms in ms, decimal fractions only if
+ * `fraction`. ERR_FORMAT. */
+int conf_time(struct view text, bool fraction, int64_t *ret_ms) MUST_USE;

@@ -187,8 +187,6 @@ int conf_complain(struct conf_parse_ctx *ctx, const char *fmt, ...) PRINTF(2, 3)
 int conf_strv_printf(struct strv *words, const char *fmt, ...) MUST_USE PRINTF(2, 3);
 /* Number of decimal digits only. ERR_FORMAT, ERR_RANGE. */
 int conf_number(struct view text, long min, long max, long *ret) MUST_USE;
-/* "1h30m", "90", with s m h d w; *ret_ms in ms, decimal fractions only if `fraction`. ERR_FORMAT. */
-int conf_time(struct view text, bool fraction, int64_t *ret_ms) MUST_USE;
 /* A port number or the name of a common service. */
 int conf_port(struct view text, long min, int *ret) MUST_USE;
 

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -195,10 +196,28 @@ int spawn_wait_or_kill(pid_t pid, ms timeout_ms, int *ret_status)
     return spawn_wait(pid, ret_status);
 }
 
+int spawn_open_process(pid_t pid, int *ret_fd)
+{
+    int fd = pidfd_open(pid, 0);
+    if (fd < 0) return ERR_SYS(errno);
+    *ret_fd = fd;
+    return 0;
+}
+
 /* --- this process --- */
 
 /* Not by RLIMIT_CORE: what runs later for the user inherits that and could not raise it again. */
 int spawn_hide_memory(void) { return check(prctl(PR_SET_DUMPABLE, 0)); }
+
+/* With a limit, memory asked for beyond it would be refused from then on, so that more than the limit's worth of keys would be an
+ * error: better none of it than that. */
+int spawn_lock_memory(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0) return ERR_SYS(errno);
+    if (geteuid() != 0 && limit.rlim_cur != RLIM_INFINITY) return ERR_SYS(ENOMEM);
+    return check(mlockall(MCL_CURRENT | MCL_FUTURE));
+}
 
 int spawn_no_new_privs(void) { return check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)); }
 

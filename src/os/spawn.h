@@ -52,6 +52,8 @@ int spawn_exec(const struct spawn *s) MUST_USE;
 int spawn_wait(pid_t pid, int *ret_status) MUST_USE;
 /* The same within a time; after it the child is killed, which is no error. */
 int spawn_wait_or_kill(pid_t pid, ms timeout_ms, int *ret_status) MUST_USE;
+/* A process that is not our child: *ret_fd can be read (loop_fd_new) once it has ended. */
+int spawn_open_process(pid_t pid, int *ret_fd) MUST_USE;
 /* "exited with status 3", "was killed by signal 9 (Killed)". */
 void spawn_status_text(int status, char *ret_text, size_t cap);
 /* Name of a signal without SIG, as exit-signal wants it (RFC 4254 6.10); NULL for those that have none there. */
@@ -71,6 +73,9 @@ int spawn_copy(void) MUST_USE;
 
 /* Of this process: no ptrace by the user, no core dumps. For whoever holds secrets. */
 int spawn_hide_memory(void) MUST_USE;
+/* Of this process, as far as its limit allows: nothing goes to swap, now and later. ERR_SYS: only what secret memory locks by
+ * itself. */
+int spawn_lock_memory(void) MUST_USE;
 int spawn_no_new_privs(void) MUST_USE;
 int spawn_set_limit(int what, rlim_t value) MUST_USE;
 /* All signal handlers to default, no signal blocked; SIGPIPE ignored if ignore_pipe. */
