@@ -267,7 +267,11 @@ static void clear_forwards(struct ssh_options *o)
 
 int ssh_options_fill_defaults(struct ssh_options *o, const struct conf_algorithms *algs)
 {
+    /* As ssh_config(5) says: further keys are learnt into the usual files only, and not from servers vouched for by DNS. */
+    bool learns = !ssh_options_is_set(o, SSH_OPT_user_known_hosts_file) && o->verify_host_key_dns == CONF_NO;
+    bool has_word = ssh_options_is_set(o, SSH_OPT_update_host_keys);
     TRY(conf_any_fill_defaults(any_of(o), algs));
+    if (!has_word) o->update_host_keys = learns ? CONF_YES : CONF_NO;
     if (o->clear_all_forwardings) clear_forwards(o);
     return 0;
 }

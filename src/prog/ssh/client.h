@@ -3,6 +3,7 @@
 #pragma once
 
 #include "conf/ssh_options.h"
+#include "conf/tokens.h"
 #include "io/algorithms.h"
 #include "io/conn_io.h"
 #include "key/key.h"
@@ -33,6 +34,13 @@ struct command_line {
     char *command;           /* rest of the line joined; NULL: none */
 };
 
+/* Of our global requests with a reply. */
+enum client_tag {
+    CLIENT_TAG_NONE,
+    CLIENT_TAG_HOST_KEYS
+};
+
+struct host_keys;
 struct identity;
 struct login;
 struct session;
@@ -59,11 +67,12 @@ struct client {
     struct session *session;
     struct buf server_sig_algs; /* of EXT_INFO; empty: not said */
     bool server_hostbound;
-    bool host_key_asked;       /* the key of the first exchange was accepted */
-    struct buf host_key;       /* that key */
-    struct buf host_signature; /* and its signature of the session identifier: an agent is shown it */
-    int agent_fd;              /* the connection to the user's agent; -1: none yet */
-    bool server_takes_early;   /* EXT_EARLY_SESSION */
+    bool host_key_asked;         /* the key of the first exchange was accepted */
+    struct buf host_key;         /* that key */
+    struct buf host_signature;   /* and its signature of the session identifier: an agent is shown it */
+    struct host_keys *host_keys; /* further ones that the server announced; NULL: none to be learnt */
+    int agent_fd;                /* the connection to the user's agent; -1: none yet */
+    bool server_takes_early;     /* EXT_EARLY_SESSION */
     struct loop_timer *handshake_timer, *alive_timer;
     ms last_heard;
     int alive_unanswered;
@@ -88,6 +97,9 @@ int config_load(struct client *c) MUST_USE;
 int config_dump(struct client *c) MUST_USE;
 /* %tokens, and ~ at the front. *ret is the caller's. what: for the message on a bad token. */
 int config_expand(struct client *c, const char *text, bool is_path, const char *what, char **ret) MUST_USE;
+/* With tokens that only this keyword knows, at most 8. */
+int config_expand_more(struct client *c, const char *text, const char *what, const struct conf_token *more, size_t n_more,
+                       char **ret) MUST_USE;
 
 /* ---- query.c: -Q ---- */
 int query_print(struct client *c) MUST_USE;
@@ -100,6 +112,13 @@ int connect_to_server(struct client *c) MUST_USE;
 int host_key_algorithms(struct client *c, char **ret) MUST_USE;
 /* Is this the server's key? Asks the user where the configuration says so. */
 bool host_key_is_good(struct client *c, struct view key);
+
+/* ---- host_keys_update.c: UpdateHostKeys ---- */
+/* hostkeys-00@openssh.com: the keys that the server says it has. */
+int host_keys_announced(struct client *c, struct view keys) MUST_USE;
+/* Its answer to our question for proofs. */
+int host_keys_proved(struct client *c, bool ok, struct view signatures) MUST_USE;
+void host_keys_free(struct host_keys *h);
 
 /* ---- prompt.c: terminal or SSH_ASKPASS ---- */
 /* A secret. ERR_CANCELLED, ERR_NOT_FOUND: nobody to ask. */

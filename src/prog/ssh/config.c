@@ -15,6 +15,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum {
+    COMMON_TOKENS = 13, /* that every keyword knows */
+    MORE_TOKENS_MAX = 8,
+};
+
 static void log_diag(struct client *c, const struct conf_diag *diag)
 {
     for (size_t i = 0; i < diag->warnings.n; i++) log_info(&c->sink.log, "%s", diag->warnings.v[i]);
@@ -52,8 +57,14 @@ static int expand_host(struct client *c, char **ret)
     return err;
 }
 
+/* Those of one keyword alone. */
+struct more_tokens {
+    const struct conf_token *v;
+    size_t n;
+};
+
 /* Match exec comes before the values are final: it gets them as they stand. */
-static int expand_tokens(struct client *c, const char *text, char **ret, char *why, size_t why_cap)
+static int expand_tokens(struct client *c, const char *text, const struct more_tokens *more, char **ret, char *why, size_t why_cap)
 {
     CLEANUP(buf_done) struct buf hash = BUF_INIT(128);
     CLEANUP(freep) char *early_host = NULL;
@@ -67,7 +78,7 @@ static int expand_tokens(struct client *c, const char *text, char **ret, char *w
     snprintf(port, sizeof port, "%d", o->port > 0 ? o->port : 22);
     snprintf(uid, sizeof uid, "%u", (unsigned)c->me->uid);
     TRY(connection_hash(local_host, host, port, user, o->proxy_jump ? o->proxy_jump : "", &hash));
-    const struct conf_token tokens[] = {
+    struct conf_token tokens[COMMON_TOKENS + MORE_TOKENS_MAX] = {
         { 'C', buf_cstr(&hash) },
         { 'd', c->me->home },
         { 'h', host },
@@ -82,7 +93,8 @@ static int expand_tokens(struct client *c, const char *text, char **ret, char *w
         { 'T', "NONE" },
         { 'u', c->me->name },
     };
-    const struct conf_expand x = { .tokens = tokens, .n_tokens = ARRAY_LEN(tokens), .get_env = get_env };
+    for (size_t i = 0; i < more->n; i++) tokens[COMMON_TOKENS + i] = more->v[i];
+    const struct conf_expand x = { .tokens = tokens, .n_tokens = COMMON_TOKENS + more->n, .get_env = get_env };
     return conf_expand_str(&x, text, ret, why, why_cap);
 }
 
@@ -100,14 +112,26 @@ static int expand_home(struct client *c, const char *text, char **ret)
     return got < 0 ? ERR_NOMEM : 0;
 }
 
-int config_expand(struct client *c, const char *text, bool is_path, const char *what, char **ret)
+static int expand(struct client *c, const char *text, bool is_path, const char *what, const struct more_tokens *more, char **ret)
 {
     char why[256] = "";
     CLEANUP(freep) char *at_home = NULL;
     int err = is_path ? expand_home(c, text, &at_home) : 0;
-    if (err == 0) err = expand_tokens(c, is_path ? at_home : text, ret, why, sizeof why);
+    if (err == 0) err = expand_tokens(c, is_path ? at_home : text, more, ret, why, sizeof why);
     if (err < 0) client_fatal(c, "%s: %s: %s", what, text, why[0] ? why : err_text(err));
     return err;
+}
+
+int config_expand(struct client *c, const char *text, bool is_path, const char *what, char **ret)
+{
+    return expand(c, text, is_path, what, &(struct more_tokens){ .n = 0 }, ret);
+}
+
+int config_expand_more(struct client *c, const char *text, const char *what, const struct conf_token *more, size_t n_more,
+                       char **ret)
+{
+    CHECK(n_more <= MORE_TOKENS_MAX);
+    return expand(c, text, false, what, &(struct more_tokens){ more, n_more }, ret);
 }
 
 /* ---- what -G prints expanded; checked in any case, so that a bad token is no surprise in the middle of a session ---- */
@@ -301,6 +325,17 @@ static int check_use(struct client *c)
     return 0;
 }
 
+/* A question may not disturb what else goes on in the terminal. */
+static void check_update_host_keys(struct client *c)
+{
+    const struct ssh_options *o = &c->options;
+    const char *what = o->control_persist.on && o->control_path ? "ControlPersist" : "remote command execution";
+    bool has_command = c->cmd.command || o->remote_command || o->request_tty == CONF_TTY_NO;
+    if (o->update_host_keys != CONF_ASK || (!has_command && strcmp(what, "ControlPersist") != 0)) return;
+    client_log(c, LOG_LEVEL_DEBUG1, "UpdateHostKeys=ask is incompatible with %s; disabling", what);
+    c->options.update_host_keys = CONF_NO;
+}
+
 int config_load(struct client *c)
 {
     TRY(load(c));
@@ -315,6 +350,7 @@ int config_load(struct client *c)
         client_fatal(c, "%s is not available in this version", c->cmd.wants);
         return ERR_UNSUPPORTED;
     }
+    check_update_host_keys(c);
     return check(c);
 }
 

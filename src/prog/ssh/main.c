@@ -311,7 +311,7 @@ static int connect_and_run(struct client *c)
     TRY(loop_new(&c->loop));
     int err = start_connection(c);
     if (err < 0) {
-        client_fatal(c, "cannot start: %s", err_text(err));
+        if (err != ERR_CANCELLED) client_fatal(c, "cannot start: %s", err_text(err)); /* else it has been said */
         return err;
     }
     err = loop_run(c->loop);
@@ -353,6 +353,7 @@ static void client_done(struct client *c)
 {
     session_free(c->session);
     login_free(c->login);
+    host_keys_free(c->host_keys);
     conn_io_free(c->conn_io);
     wire_io_free(c->wire);
     loop_timer_free(c->handshake_timer);

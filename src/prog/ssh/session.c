@@ -226,6 +226,7 @@ static int on_reply(struct session *s, const struct conn_event *e)
 static int on_global_request(struct client *c, const struct conn_event *e)
 {
     client_log(c, LOG_LEVEL_DEBUG1, "client_input_global_request: rtype %.*s want_reply %d", VIEW_ARG(e->name), e->want_reply);
+    if (view_eq_str(e->name, "hostkeys-00@openssh.com")) return host_keys_announced(c, e->data);
     return e->want_reply ? conn_answer_global(conn_io_conn(c->conn_io), e->question, false, VIEW_EMPTY) : 0;
 }
 
@@ -264,6 +265,7 @@ static int on_channel_event(struct session *s, const struct conn_event *e)
 int session_event(struct client *c, const struct conn_event *e)
 {
     if (e->kind == CONN_GLOBAL_REQUEST) return on_global_request(c, e);
+    if (e->kind == CONN_GLOBAL_REPLY) return e->tag == CLIENT_TAG_HOST_KEYS ? host_keys_proved(c, e->ok, e->data) : 0;
     if (e->kind == CONN_OPEN) return on_open(c, e);
     return c->session && c->session->channel != CHANNEL_NONE && e->channel == c->session->channel ? on_channel_event(c->session, e)
                                                                                                   : 0;
