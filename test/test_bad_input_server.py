@@ -86,7 +86,7 @@ def start_as(servers, workdir, keys, user):
     os.chown(host_key, user.pw_uid, user.pw_gid)
     shutil.copy(keys.host["ed25519"] + ".pub", host_key + ".pub")
     port = server.free_port()
-    config = server.sshd_config(workdir, keys, port, ["HostKey " + host_key], "internal-sftp")
+    config = server.sshd_config(workdir, keys, port, ["HostKey " + host_key, "PerSourcePenalties no"], "internal-sftp")
     servers.append(server.Server(become + [programs.SSHD, "-D", "-e", "-f", config], port, [host_key], ready="Server listening on"))
     return servers[-1]
 

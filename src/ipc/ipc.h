@@ -37,6 +37,19 @@ enum ipc_end {
     IPC_END_MAX,
 };
 
+/* What came of a connection, for the listener's penalties. */
+enum ipc_outcome {
+    IPC_OUTCOME_AUTHENTICATED,
+    IPC_OUTCOME_NOTHING,      /* nobody's fault */
+    IPC_OUTCOME_CRASH,        /* a process died or said what it may not */
+    IPC_OUTCOME_AUTHFAIL,     /* attempts, none of them successful */
+    IPC_OUTCOME_INVALID_USER, /* the same as somebody who cannot log in */
+    IPC_OUTCOME_REFUSED,      /* RefuseConnection */
+    IPC_OUTCOME_NOAUTH,       /* no attempt */
+    IPC_OUTCOME_GRACE,        /* LoginGraceTime passed */
+    IPC_OUTCOME_MAX,
+};
+
 /* struct ipc_NAME with fields, enum IPC_NAME_NUMBER, ipc_NAME_get, ipc_NAME_put (fields only). */
 #include "wire/codec_fields_struct.h"
 #define IPC(name, number, from, to, states, max_bytes, n_fds, fields)                \

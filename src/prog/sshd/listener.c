@@ -65,19 +65,50 @@ static void note_taken(struct listener *l)
     l->n_dropped = 0;
 }
 
-static void drop(struct listener *l, int fd)
+/* why: as the log has it; farewell: what the other side is told. */
+static void drop(struct listener *l, int take_fd, enum log_level level, const char *why, struct view farewell)
 {
-    static const char farewell[] = "Exceeded MaxStartups\r\n";
     struct sock_text peer, local;
     size_t n;
-    sock_peer_text(fd, &peer);
-    sock_local_text(fd, &local);
+    sock_peer_text(take_fd, &peer);
+    sock_local_text(take_fd, &local);
+    log_at(&l->sink.log, level, "drop connection #%zu from [%s]:%d on [%s]:%d %s", monitors_n_starting(l->monitors), peer.host,
+           peer.port, local.host, local.port, why);
+    (void)!fd_write(take_fd, farewell.p, farewell.len, &n);
+    fd_close(take_fd);
+}
+
+static void drop_startup(struct listener *l, int take_fd)
+{
     note_drop(l);
-    log_at(&l->sink.log, l->n_dropped == 1 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG1,
-           "drop connection #%zu from [%s]:%d on [%s]:%d past MaxStartups", monitors_n_starting(l->monitors), peer.host, peer.port,
-           local.host, local.port);
-    (void)!fd_write(fd, farewell, sizeof farewell - 1, &n);
-    fd_close(fd);
+    drop(l, take_fd, l->n_dropped == 1 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG1, "past MaxStartups",
+         VIEW_LIT("Exceeded MaxStartups\r\n"));
+}
+
+/* The first of each penalty is told at the usual level: whoever is refused tends to come back at once and often. */
+static bool drop_penalised(struct listener *l, int take_fd, const struct sock_addr *peer)
+{
+    bool first = false;
+    const char *why = penalties_refuse(l->penalties, peer, loop_now(l->loop), &first);
+    if (!why) return false;
+    drop(l, take_fd, first ? LOG_LEVEL_INFO : LOG_LEVEL_VERBOSE, why, VIEW_LIT("Not allowed at this time\r\n"));
+    return true;
+}
+
+void listener_note_outcome(struct listener *l, const struct sock_addr *peer, uint32_t outcome)
+{
+    static const enum penalty penalties[IPC_OUTCOME_MAX] = {
+        [IPC_OUTCOME_CRASH] = PENALTY_CRASH,          [IPC_OUTCOME_AUTHFAIL] = PENALTY_AUTHFAIL,
+        [IPC_OUTCOME_NOAUTH] = PENALTY_NOAUTH,        [IPC_OUTCOME_INVALID_USER] = PENALTY_INVALIDUSER,
+        [IPC_OUTCOME_GRACE] = PENALTY_GRACE_EXCEEDED, [IPC_OUTCOME_REFUSED] = PENALTY_REFUSECONNECTION,
+    };
+    struct penalty_note note;
+    enum penalty kind = outcome < IPC_OUTCOME_MAX ? penalties[outcome] : PENALTY_CRASH;
+    if (kind == PENALTY_NONE) return;
+    penalties_add(l->penalties, peer, kind, loop_now(l->loop), &note);
+    if (note.span_ms == 0) return;
+    log_verbose(&l->sink.log, "%s: new %s %s penalty of %lld seconds for %s", strchr(note.source, ':') ? "ipv6" : "ipv4",
+                note.source, note.is_active ? "active" : "deferred", (long long)((note.span_ms + 999) / 1000), note.reason);
 }
 
 static void close_sockets(struct listener *l)
@@ -98,8 +129,9 @@ static void on_accept_again(void *arg) { set_accepting(arg, true); }
 
 static void take(struct listener *l, int fd, const struct sock_addr *peer)
 {
+    if (drop_penalised(l, fd, peer)) return;
     if (must_drop(l) || source_has_enough(l, peer)) {
-        drop(l, fd);
+        drop_startup(l, fd);
         return;
     }
     note_taken(l);
@@ -217,6 +249,8 @@ static int prepare(struct listener *l)
     TRY(start_log(l, false));
     TRY(listener_make_setup(l));
     TRY(loop_new(&l->loop));
+    TRY(penalties_new(&l->options.per_source_penalties, &l->options.per_source_net_block_size,
+                      l->options.per_source_penalty_exempt_list, &l->penalties));
     return monitors_new(l, l->cmd.debug || l->cmd.inetd ? 1 : READY_MONITORS, &l->monitors);
 }
 
@@ -285,6 +319,7 @@ static void listener_done(struct listener *l)
     free(l->sockets);
     free(l->watches);
     monitors_free(l->monitors);
+    penalties_free(l->penalties);
     loop_timer_free(l->accept_again);
     loop_free(l->loop);
     ipc_done(&l->key_holder);

@@ -9,6 +9,7 @@
 #include "os/loop.h"
 #include "os/sock.h"
 #include "prog/sshd/command_line.h"
+#include "prog/sshd/penalties.h"
 
 struct monitors;
 
@@ -26,6 +27,7 @@ struct listener {
     struct ipc key_holder;
     struct strv parts; /* paths of the other programs, as enum part */
     struct monitors *monitors;
+    struct penalties *penalties;
     int *sockets;
     size_t n_sockets, n_given; /* given: by systemd, from DAEMON_LISTEN_FIRST on */
     struct loop_fd **watches;
@@ -45,6 +47,9 @@ enum part {
 
 /* For its processes: stderr if that is the log, else -1, as whoever waits for the end of our output would wait for the daemon's. */
 static inline int listener_stderr(const struct listener *l) { return l->cmd.log_stderr || l->cmd.debug ? 2 : -1; }
+
+/* What a connection came to (enum ipc_outcome) goes onto the account of its source. */
+void listener_note_outcome(struct listener *l, const struct sock_addr *peer, uint32_t outcome);
 
 /* config: file, settings, defaults, checks; messages go to stderr. ERR_FORMAT. */
 int listener_load_config(struct listener *l) MUST_USE;

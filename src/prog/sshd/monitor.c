@@ -362,6 +362,17 @@ static void log_end_before_login(struct monitor *m, int err)
                     err == ERR_UNEXPECTED_MESSAGE ? "said what it may not" : err_text(err));
 }
 
+/* For PerSourcePenalties. */
+static enum ipc_outcome outcome_of(const struct monitor *m, int err)
+{
+    if (m->is_terminated) return IPC_OUTCOME_NOTHING;
+    if (err == ERR_TIMEOUT) return IPC_OUTCOME_GRACE;
+    if (err != ERR_PEER_CLOSED || !m->net_said_end) return IPC_OUTCOME_CRASH;
+    if (m->who.name && m->options.refuse_connection) return IPC_OUTCOME_REFUSED;
+    if (m->who.failures == 0) return IPC_OUTCOME_NOAUTH;
+    return m->who.valid ? IPC_OUTCOME_AUTHFAIL : IPC_OUTCOME_INVALID_USER;
+}
+
 /* ---- start ---- */
 
 static int send_net_start(struct monitor *m)
@@ -506,7 +517,9 @@ int main(int argc, char **argv)
     if (err == 0) err = serve_net_child(&m);
     bool had_session = m.net.state == IPC_SESSION;
     if (!had_session) {
+        enum ipc_outcome outcome = outcome_of(&m, err);
         log_end_before_login(&m, err);
+        (void)!IPC_SEND(&m.listener, startup_done, .outcome = outcome);
         end_net_child(&m);
         monitor_end_user_child(&m);
     }

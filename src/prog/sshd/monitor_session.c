@@ -268,7 +268,7 @@ static void close_session(struct session *s)
 int session_run(struct monitor *m, struct view transport)
 {
     struct session s = { .m = m };
-    (void)!IPC_SEND(&m->listener, startup_done, .authenticated = true);
+    (void)!IPC_SEND(&m->listener, startup_done, .outcome = IPC_OUTCOME_AUTHENTICATED);
     TRY(open_pam_session(m));
     if (m->user_child.fd < 0) TRY(monitor_start_user_child(m));
     if (m->user_pid) monitor_log(m, LOG_LEVEL_VERBOSE, "User child is on pid %d", (int)m->user_pid);

@@ -17,7 +17,7 @@ enum {
 enum monitor_state {
     MONITOR_READY,
     MONITOR_STARTING,
-    MONITOR_AUTHENTICATED
+    MONITOR_DONE /* authenticated, or never to be */
 };
 
 struct monitor {
@@ -81,7 +81,9 @@ static int take_messages(struct monitor *m)
         int got = ipc_next(&m->ipc, &message);
         if (got <= 0) return got;
         TRY(ipc_startup_done_get(message.fields, &done));
-        if (m->state == MONITOR_STARTING) set_state(m, MONITOR_AUTHENTICATED);
+        if (m->state != MONITOR_STARTING) continue;
+        set_state(m, MONITOR_DONE);
+        listener_note_outcome(m->all->l, &m->peer, done.outcome);
     }
 }
 
@@ -91,6 +93,7 @@ static void on_message(void *arg, UNUSED int fd, UNUSED unsigned events)
     struct monitor *m = arg;
     int err = take_messages(m);
     if (err == 0 || err == ERR_AGAIN) return;
+    if (m->state == MONITOR_STARTING) listener_note_outcome(m->all->l, &m->peer, IPC_OUTCOME_CRASH);
     if (m->state == MONITOR_READY) log_error(&m->all->l->sink.log, "a waiting %s ended before it had a connection", PART_SESSION);
     monitor_free(m);
 }
