@@ -161,6 +161,53 @@ def test_principals_file(our_sshd, enter, maker, account):
     assert enter(server, expired).returncode == 255
 
 
+@pytest.mark.parametrize("form", ["text", "krl"])
+def test_revoked_keys(our_sshd, enter, debian_ssh, maker, keys, login, form):
+    """Keys, certified keys, CAs and, in a KRL, serials and IDs; the other files of the list stay in force."""
+    ca, lists = maker.ca("ca"), [maker.file("other"), maker.path("revoked")]
+    server = our_sshd(["TrustedUserCAKeys %s.pub" % ca, "RevokedKeys %s" % " ".join(lists)])
+    good = maker.cert("good", "-n", login.pw_name, "-z", "1")
+    bad = maker.cert("bad", "-n", login.pw_name, "-z", "2", key_id="bad id")
+
+    def revoke(*lines):
+        if form == "text":
+            maker.file("revoked", *[maker.text(line[5:]) for line in lines if line.startswith("key: ")])
+            return
+        spec = maker.file("spec", *[("key: " + maker.text(line[5:])) if line.startswith("key: ") else line for line in lines])
+        done = process.run([programs.peer("ssh-keygen"), "-q", "-k", "-f", lists[1], "-s", ca + ".pub", spec])
+        assert done.returncode == 0, done.stderr
+
+    def get_in(key):
+        return enter(server, key).returncode == 0
+
+    revoke()
+    assert get_in(good) and get_in(bad), server.log.text()
+    if form == "krl":
+        for line in ("serial: 2", "serial: 2-4", "id: bad id"):
+            revoke(line)
+            assert get_in(good) and not get_in(bad), line
+    revoke("key: %s.pub" % bad)
+    assert get_in(good) and not get_in(bad)
+    server.log.wait("Authentication key ED25519-CERT SHA256:.* revoked by file " + lists[1])
+    revoke("key: %s.pub" % ca)
+    assert not get_in(good)
+    assert debian_ssh(server).run("true").returncode == 0, "a plain key of the user's is none of these"
+    revoke("key: %s.pub" % keys.user["ed25519"])
+    assert debian_ssh(server).run("true").returncode == 255
+    assert debian_ssh(server, key=keys.user["rsa"]).run("true").returncode == 0
+
+
+@pytest.mark.parametrize("content", [None, b"no key at all\n", b"SSHKRL\n\0garbage"], ids=["missing", "text", "krl"])
+def test_revoked_keys_that_cannot_be_read(our_sshd, debian_ssh, maker, content):
+    path = maker.path("revoked")
+    if content:
+        with open(path, "wb") as f:
+            f.write(content)
+    server = our_sshd(["RevokedKeys " + path])
+    assert debian_ssh(server).run("true").returncode == 255
+    server.log.wait("Error checking authentication key ED25519 SHA256:.* in revoked keys file %s: " % path)
+
+
 @pytest.fixture
 def root_script():
     """A program that only root could have changed, in a folder of which that is true as well."""

@@ -1,15 +1,20 @@
 /* sshd-keys, the key holder: loads the private host keys named on its command line, gives up all rights, and signs exchange hashes
  * for monitors. A monitor's socket comes from the listener; what is signed is 20 to 64 bytes, so that a signature made here is
- * never one of a user's authentication or of anything longer. */
+ * never one of a user's authentication or of anything longer; proofs for hostkeys-prove-00@openssh.com are longer, and put together
+ * here. The first argument is the socket of an agent (HostKeyAgent) or empty, the others are files: where one has only a public
+ * key, the agent signs for it. */
 #include "base/secret.h"
 #include "crypto/crypto.h"
+#include "io/agent_io.h"
 #include "ipc/ipc.h"
 #include "key/private_file.h"
+#include "key/public_line.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/loop.h"
 #include "os/proctitle.h"
 #include "os/sandbox.h"
+#include "os/sock.h"
 #include "prog/sshd/parts.h"
 
 #include <fcntl.h>
@@ -21,7 +26,8 @@ enum {
     KEYS_MAX = 64,
     CLIENTS_MAX = 65536,
     HASH_MIN_BYTES = 20,
-    HASH_MAX_BYTES = 64
+    HASH_MAX_BYTES = 64,
+    PROOF_BYTES_MAX = 65536
 };
 
 struct holder;
@@ -36,8 +42,9 @@ struct holder {
     struct loop *loop;
     struct ipc listener;
     struct loop_fd *listener_watch;
-    struct key *keys[KEYS_MAX];
+    struct key *keys[KEYS_MAX]; /* those without a private half are the agent's */
     size_t n_keys, n_clients;
+    int agent_fd; /* -1: none */
 };
 
 /* ---- loading ---- */
@@ -72,13 +79,37 @@ static int read_key(const char *path, struct wr *problems, struct key **ret)
     return err;
 }
 
+/* The public key in the file itself, or in the one beside it. */
+static int read_public(const char *path, struct key **ret)
+{
+    char beside[4200];
+    CLEANUP(buf_done) struct buf file = BUF_INIT(PRIVATE_FILE_BYTES_MAX);
+    if (file_read(path, &file) == 0 && public_file_parse(buf_view(&file), ret) == 0) return 0;
+    buf_reset(&file);
+    snprintf(beside, sizeof beside, "%s.pub", path);
+    TRY(file_read(beside, &file));
+    return public_file_parse(buf_view(&file), ret);
+}
+
+static int take_key(struct holder *h, const char *path, struct wr *problems, struct key **ret)
+{
+    if (h->agent_fd >= 0 && read_public(path, ret) == 0) {
+        CLEANUP(key_unrefp) struct key *public_half = *ret;
+        CLEANUP(buf_done) struct buf unsaid = BUF_INIT(65536); /* a missing private half is what the agent is for */
+        struct wr w = wr_of(&unsaid);
+        if (read_key(path, &w, ret) < 0) *ret = key_ref(public_half);
+        return wr_end(&w);
+    }
+    return read_key(path, problems, ret);
+}
+
 static int load_keys(struct holder *h, int n_paths, char **paths)
 {
     CLEANUP(buf_done) struct buf keys = BUF_INIT(1 << 20), problems = BUF_INIT(1 << 20);
     struct wr keys_w = wr_of(&keys), problems_w = wr_of(&problems);
     for (int i = 0; i < n_paths && h->n_keys < KEYS_MAX; i++) {
         struct key *k;
-        if (read_key(paths[i], &problems_w, &k) < 0) continue;
+        if (take_key(h, paths[i], &problems_w, &k) < 0) continue;
         h->keys[h->n_keys++] = k;
         wr_cstr(&keys_w, paths[i]);
         wr_string(&keys_w, key_blob(k));
@@ -98,14 +129,48 @@ static void client_free(struct client *c)
     free(c);
 }
 
-static int sign_for(struct client *c, struct view fields)
+static int sign_by_agent(const struct holder *h, const struct key *k, struct view algorithm, struct view data, struct buf *out)
+{
+    CLEANUP(buf_done) struct buf request = BUF_INIT(AGENT_FRAME_BYTES_MAX + 4), answer = BUF_INIT(AGENT_FRAME_BYTES_MAX);
+    struct view signature;
+    TRY(agent_put_sign(&request, key_blob(k), data, algorithm));
+    TRY(agent_io_call(h->agent_fd, buf_view(&request), &answer));
+    TRY(agent_get_signature(buf_view(&answer), &signature));
+    TRY(key_verify(k, algorithm, data, signature));
+    return buf_put_view(out, signature);
+}
+
+static int sign_for(struct client *c, uint32_t key_idx, struct view algorithm, struct view data)
+{
+    const struct holder *h = c->holder;
+    CLEANUP(buf_done) struct buf signature = BUF_INIT(65536);
+    if (key_idx >= h->n_keys) return ERR_RANGE;
+    const struct key *k = h->keys[key_idx];
+    TRY(key_has_private(k) ? key_sign(k, algorithm, data, &signature) : sign_by_agent(h, k, algorithm, data, &signature));
+    return IPC_SEND(&c->ipc, signed, .signature = buf_view(&signature));
+}
+
+static int on_sign(struct client *c, struct view fields)
 {
     struct ipc_sign q;
-    CLEANUP(buf_done) struct buf signature = BUF_INIT(65536);
     TRY(ipc_sign_get(fields, &q));
-    if (q.key_idx >= c->holder->n_keys || q.data.len < HASH_MIN_BYTES || q.data.len > HASH_MAX_BYTES) return ERR_RANGE;
-    TRY(key_sign(c->holder->keys[q.key_idx], q.algorithm, q.data, &signature));
-    return IPC_SEND(&c->ipc, signed, .signature = buf_view(&signature));
+    if (q.data.len < HASH_MIN_BYTES || q.data.len > HASH_MAX_BYTES) return ERR_RANGE;
+    return sign_for(c, q.key_idx, q.algorithm, q.data);
+}
+
+/* OpenSSH PROTOCOL 2.5 */
+static int on_prove(struct client *c, struct view fields)
+{
+    struct ipc_prove q;
+    CLEANUP(buf_done) struct buf data = BUF_INIT(PROOF_BYTES_MAX);
+    struct wr w = wr_of(&data);
+    TRY(ipc_prove_get(fields, &q));
+    if (q.key_idx >= c->holder->n_keys || q.session_id.len < HASH_MIN_BYTES || q.session_id.len > HASH_MAX_BYTES) return ERR_RANGE;
+    wr_cstr(&w, "hostkeys-prove-00@openssh.com");
+    wr_string(&w, q.session_id);
+    wr_string(&w, key_blob(c->holder->keys[q.key_idx]));
+    TRY(wr_end(&w));
+    return sign_for(c, q.key_idx, q.algorithm, buf_view(&data));
 }
 
 static int serve_client(struct client *c)
@@ -115,7 +180,7 @@ static int serve_client(struct client *c)
         struct ipc_message m;
         int got = ipc_next(&c->ipc, &m);
         if (got <= 0) return got;
-        TRY(sign_for(c, m.fields));
+        TRY(m.number == IPC_prove_NUMBER ? on_prove(c, m.fields) : on_sign(c, m.fields));
     }
 }
 
@@ -174,12 +239,14 @@ static int enter_cage(void)
 
 int main(int argc, char **argv)
 {
-    struct holder h = { .n_keys = 0 };
+    struct holder h = { .agent_fd = -1 };
+    const char *agent = argc > 1 ? argv[1] : "";
     proctitle_init(argc, argv);
     crypto_start_alone();
     int err = ipc_init(&h.listener, PART_IPC_FD, IPC_K, IPC_L);
     if (err == 0) err = loop_new(&h.loop);
-    if (err == 0) err = load_keys(&h, argc - 1, argv + 1);
+    if (err == 0 && *agent) (void)!sock_connect_unix(agent, &h.agent_fd); /* without it its keys are problems like others */
+    if (err == 0) err = load_keys(&h, argc - 2, argv + 2);
     proctitle_set("sshd: [key holder]");
     if (err == 0) err = enter_cage();
     if (err == 0) err = loop_fd_new(h.loop, h.listener.fd, LOOP_READ, on_listener, &h, &h.listener_watch);

@@ -325,6 +325,7 @@ static void listener_done(struct listener *l)
     ipc_done(&l->key_holder);
     buf_done(&l->setup);
     buf_done(&l->host_keys);
+    buf_done(&l->host_certs);
     strv_done(&l->parts);
     sshd_options_done(&l->options);
     conf_image_done(&l->image);
@@ -349,6 +350,7 @@ int main(int argc, char **argv)
                           .image = CONF_IMAGE_INIT,
                           .setup = BUF_INIT(512 << 20),
                           .host_keys = BUF_INIT(1 << 20),
+                          .host_certs = BUF_INIT(4 << 20),
                           .key_holder = { .fd = -1 } };
     if (fd_fill_std() < 0) return EXIT_FAILED;
     spawn_reset_signals(true);

@@ -22,8 +22,9 @@ struct listener {
     struct sshd_options options; /* global part */
     struct logsink sink;
     struct loop *loop;
-    struct buf setup;     /* session_setup for monitors */
-    struct buf host_keys; /* list of blobs, from the key holder */
+    struct buf setup;      /* session_setup for monitors */
+    struct buf host_keys;  /* list of blobs, from the key holder */
+    struct buf host_certs; /* for the setup */
     struct ipc key_holder;
     struct strv parts; /* paths of the other programs, as enum part */
     struct monitors *monitors;

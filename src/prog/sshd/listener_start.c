@@ -4,7 +4,8 @@
 #include "prog/sshd/parts.h"
 #include "prog/sshd/setup.h"
 
-#include "key/key.h"
+#include "key/cert.h"
+#include "key/public_line.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -38,6 +39,7 @@ static int fill_setup(struct listener *l, struct view settings, struct body_sess
         .settings = settings,
         .image = l->image.bytes,
         .host_keys = buf_view(&l->host_keys),
+        .host_certs = buf_view(&l->host_certs),
         .log_file = view_str(l->cmd.log_file),
         .log_stderr = l->cmd.log_stderr || l->cmd.debug,
         .debug = l->cmd.debug,
@@ -94,11 +96,20 @@ int listener_find_parts(struct listener *l)
 
 /* ---- keys ---- */
 
+/* "" without HostKeyAgent. */
+static const char *agent_path(const struct listener *l)
+{
+    const char *path = l->options.host_key_agent;
+    if (path && strcmp(path, "SSH_AUTH_SOCK") == 0) path = getenv("SSH_AUTH_SOCK");
+    return path ? path : "";
+}
+
 static int start_key_holder(struct listener *l)
 {
     int pair[2];
     CLEANUP(strv_done) struct strv argv = STRV_INIT;
     TRY(strv_add(&argv, view_str(PART_KEYS)));
+    TRY(strv_add(&argv, view_str(agent_path(l))));
     for (size_t i = 0; i < l->options.host_key.n; i++) TRY(strv_add(&argv, view_str(l->options.host_key.v[i])));
     TRY(fd_socketpair(pair));
     CLEANUP(fd_closep) int theirs = pair[1];
@@ -140,6 +151,41 @@ static int take_keys(struct listener *l, struct view keys)
     return wr_end(&w);
 }
 
+/* ---- HostCertificate ---- */
+
+/* ERR_NOT_FOUND: it is of none of our keys. */
+static int add_certificate(struct listener *l, const struct key *cert)
+{
+    CLEANUP(buf_done) struct buf plain = BUF_INIT(65536);
+    struct wr w = wr_of(&l->host_certs);
+    struct rd r = rd_of(buf_view(&l->host_keys));
+    TRY(cert_plain_blob(key_blob(cert), &plain));
+    for (uint32_t i = 0; rd_left(&r); i++) {
+        if (!view_eq(rd_string(&r), buf_view(&plain))) continue;
+        wr_u32(&w, i);
+        wr_string(&w, key_blob(cert));
+        log_debug(&l->sink.log, "host certificate: #%u %s", i, key_short_name(key_blob(cert)));
+        return wr_end(&w);
+    }
+    return ERR_NOT_FOUND;
+}
+
+static void take_certificate(struct listener *l, const char *path)
+{
+    CLEANUP(buf_done) struct buf file = BUF_INIT(PUBLIC_LINE_BYTES_MAX);
+    CLEANUP(key_unrefp) struct key *cert = NULL;
+    int err = file_read(path, &file);
+    if (err == 0) err = public_file_parse(buf_view(&file), &cert);
+    if (err < 0)
+        log_error(&l->sink.log, "Could not load host certificate \"%s\": %s", path, err_text(err));
+    else if (!key_type_of(cert)->is_cert)
+        log_error(&l->sink.log, "Certificate file is not a certificate: %s", path);
+    else if ((err = add_certificate(l, cert)) == ERR_NOT_FOUND)
+        log_error(&l->sink.log, "No matching private key for certificate: %s", path);
+    else if (err < 0)
+        log_error(&l->sink.log, "Could not use host certificate \"%s\": %s", path, err_text(err));
+}
+
 int listener_start_keys(struct listener *l)
 {
     struct ipc_message m;
@@ -149,6 +195,7 @@ int listener_start_keys(struct listener *l)
     TRY(ipc_keys_loaded_get(m.fields, &loaded));
     report_problems(l, loaded.problems);
     TRY(take_keys(l, loaded.keys));
+    for (size_t i = 0; i < l->options.host_certificate.n; i++) take_certificate(l, l->options.host_certificate.v[i]);
     if (buf_len(&l->host_keys)) return 0;
     log_at(&l->sink.log, LOG_LEVEL_FATAL, "sshd: no hostkeys available -- exiting.");
     return ERR_NOT_FOUND;

@@ -52,6 +52,11 @@ struct applicant {
     bool must_change_password;
 };
 
+struct monitor_host_key {
+    uint32_t idx;     /* the key holder's */
+    struct view blob; /* plain, or its certificate; lent by setup */
+};
+
 struct monitor {
     struct logsink sink;
     struct algorithms algs;
@@ -65,10 +70,9 @@ struct monitor {
     struct sock_addr peer_addr;
     char peer_host[SOCK_HOST_BYTES]; /* by reverse lookup if UseDNS, else the address */
     struct buf session_id;           /* the first hash that was signed */
-    bool host_key_was_used;
-    uint32_t host_key_used;     /* the key of the first key exchange */
-    struct strv host_key_names; /* signature algorithms we have keys for, each with its key's index */
-    uint32_t host_key_idx[64];
+    struct view host_key_used;       /* the key, or certificate, of the first key exchange; lent by setup */
+    struct strv host_key_names;      /* signature algorithms we have keys for, each with its key */
+    struct monitor_host_key host_keys[64];
     ms grace_end, request_began;
     bool peer_said_ident;
     bool net_said_end, user_said_end;    /* net_end, user_end came: else a child that closes its socket has died */
@@ -129,6 +133,10 @@ bool cert_has_any_principal(struct monitor *m, const struct cert *c, struct view
 /* By TrustedUserCAKeys, with all that goes with it; key is the blob of c. The options are then in the attempt. */
 bool cert_is_trusted(struct monitor *m, struct view key, const struct cert *c, struct attempt *a);
 
+/* ---- monitor_revoked.c ---- */
+/* By RevokedKeys: the key, or what it certifies, its CA, its serial or ID. A file that cannot be read revokes all. */
+bool monitor_key_is_revoked(struct monitor *m, struct view key);
+
 /* ---- monitor_files.c ---- */
 /* The paths that a word of AuthorizedKeysFile or AuthorizedPrincipalsFile names for the applicant: tokens %% %h %u %U, relative
  * paths below the home directory, globs. "none" names none. */
@@ -155,8 +163,8 @@ bool account_is_open(struct monitor *m, struct attempt *a);
 /* ---- monitor_keys.c: what the key holder and the moduli file are asked ---- */
 int monitor_list_host_keys(struct monitor *m, struct buf *ret_algorithms, struct buf *ret_host_keys) MUST_USE;
 int monitor_sign(struct monitor *m, struct view algorithm, struct view hash, struct buf *ret_signature) MUST_USE;
-/* The public blob used in the first key exchange; empty before it. */
-struct view monitor_host_key_blob(const struct monitor *m);
+/* hostkeys-prove-00@openssh.com for a plain key of ours; ERR_NOT_FOUND: it is none. */
+int monitor_prove(struct monitor *m, struct view key, struct view algorithm, struct buf *ret_signature) MUST_USE;
 int monitor_choose_group(struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p,
                          struct buf *ret_g) MUST_USE;
 

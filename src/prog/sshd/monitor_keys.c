@@ -13,17 +13,19 @@ enum {
     MODULI_BYTES_MAX = 64 << 20
 };
 
-/* The index of the key whose blob has the type that the algorithm signs with; false if there is none. */
-static bool find_host_key(const struct monitor *m, const struct key_type *algorithm, uint32_t *ret_idx, struct view *ret_blob)
+static bool is_of_type(struct view blob, const struct key_type *algorithm)
 {
-    struct rd r = rd_of(m->setup.host_keys);
+    struct rd r = rd_of(blob);
+    return view_eq_str(rd_string(&r), algorithm->blob_name) && rd_stop(&r) == 0;
+}
+
+/* The key, or certificate, whose blob has the type that the algorithm signs with; false if there is none. */
+static bool find_host_key(const struct monitor *m, const struct key_type *algorithm, struct monitor_host_key *ret)
+{
+    struct rd r = rd_of(algorithm->is_cert ? m->setup.host_certs : m->setup.host_keys);
     for (uint32_t i = 0; rd_left(&r); i++) {
-        struct view blob = rd_string(&r);
-        struct rd in_blob = rd_of(blob);
-        if (!view_eq_str(rd_string(&in_blob), algorithm->blob_name)) continue;
-        *ret_idx = i;
-        *ret_blob = blob;
-        return rd_stop(&r) == 0;
+        *ret = (struct monitor_host_key){ .idx = algorithm->is_cert ? rd_u32(&r) : i, .blob = rd_string(&r) };
+        if (is_of_type(ret->blob, algorithm)) return rd_stop(&r) == 0;
     }
     return false;
 }
@@ -35,42 +37,50 @@ int monitor_list_host_keys(struct monitor *m, struct buf *ret_algorithms, struct
     strv_done(&m->host_key_names);
     while (view_next_in_list(&list, &name)) {
         const struct key_type *type = key_type_find(name);
-        uint32_t idx;
-        struct view blob;
-        if (!type || type->is_cert || !find_host_key(m, type, &idx, &blob)) continue;
-        if (m->host_key_names.n == ARRAY_LEN(m->host_key_idx)) return ERR_LIMIT;
-        m->host_key_idx[m->host_key_names.n] = idx;
+        struct monitor_host_key key;
+        if (!type || !find_host_key(m, type, &key)) continue;
+        if (m->host_key_names.n == ARRAY_LEN(m->host_keys)) return ERR_LIMIT;
+        m->host_keys[m->host_key_names.n] = key;
         TRY(strv_add(&m->host_key_names, name));
         if (buf_len(ret_algorithms)) TRY(buf_put_u8(ret_algorithms, ','));
         TRY(buf_put_view(ret_algorithms, name));
         wr_string(&w, name);
-        wr_string(&w, blob);
+        wr_string(&w, key.blob);
     }
     return wr_end(&w);
+}
+
+static int take_signature(struct monitor *m, struct buf *ret_signature)
+{
+    struct ipc_message msg;
+    struct ipc_signed answer;
+    TRY(ipc_expect(&m->key_holder, clock_now() + KEY_HOLDER_WAIT_MS, IPC_signed_NUMBER, &msg));
+    TRY(ipc_signed_get(msg.fields, &answer));
+    return buf_put_view(ret_signature, answer.signature);
 }
 
 int monitor_sign(struct monitor *m, struct view algorithm, struct view hash, struct buf *ret_signature)
 {
     for (size_t i = 0; i < m->host_key_names.n; i++) {
         if (!view_eq_str(algorithm, m->host_key_names.v[i])) continue;
-        struct ipc_message msg;
-        struct ipc_signed answer;
-        TRY(IPC_SEND(&m->key_holder, sign, .key_idx = m->host_key_idx[i], .algorithm = algorithm, .data = hash));
-        TRY(ipc_expect(&m->key_holder, clock_now() + KEY_HOLDER_WAIT_MS, IPC_signed_NUMBER, &msg));
-        TRY(ipc_signed_get(msg.fields, &answer));
-        if (!m->host_key_was_used) m->host_key_used = m->host_key_idx[i];
-        m->host_key_was_used = true;
-        return buf_put_view(ret_signature, answer.signature);
+        const struct key_type *type = key_type_find(algorithm);
+        TRY(IPC_SEND(&m->key_holder, sign, .key_idx = m->host_keys[i].idx, .algorithm = view_str(type->plain_name), .data = hash));
+        TRY(take_signature(m, ret_signature));
+        if (m->host_key_used.len == 0) m->host_key_used = m->host_keys[i].blob;
+        return 0;
     }
     return ERR_UNEXPECTED_MESSAGE;
 }
 
-struct view monitor_host_key_blob(const struct monitor *m)
+int monitor_prove(struct monitor *m, struct view key, struct view algorithm, struct buf *ret_signature)
 {
     struct rd r = rd_of(m->setup.host_keys);
-    struct view blob = VIEW_EMPTY;
-    for (size_t i = 0; m->host_key_was_used && i <= m->host_key_used; i++) blob = rd_string(&r);
-    return blob;
+    for (uint32_t i = 0; rd_left(&r); i++) {
+        if (!view_eq(rd_string(&r), key)) continue;
+        TRY(IPC_SEND(&m->key_holder, prove, .key_idx = i, .algorithm = algorithm, .session_id = buf_view(&m->session_id)));
+        return take_signature(m, ret_signature);
+    }
+    return ERR_NOT_FOUND;
 }
 
 static int choose_from_file(const struct monitor *m, uint32_t min_bits, uint32_t bits, uint32_t max_bits, struct buf *ret_p,

@@ -65,7 +65,8 @@ static bool key_is_usable(struct monitor *m, struct offered *o, struct attempt *
     }
     if (key_from_blob(o->blob, &k) < 0 || !rsa_is_long_enough(m, k)) return false;
     o->is_cert = type->is_cert;
-    return !o->is_cert || cert_is_usable(m, o->blob, &o->cert);
+    if (o->is_cert && !cert_is_usable(m, o->blob, &o->cert)) return false;
+    return !monitor_key_is_revoked(m, o->blob);
 }
 
 /* ---- authorized_keys ---- */
@@ -253,7 +254,7 @@ static bool signature_is_right(const struct monitor *m, const struct ipc_auth_pu
     CLEANUP(buf_done) struct buf data = BUF_INIT(SIGNED_BYTES_MAX);
     struct view host_key = VIEW_EMPTY;
     if (view_eq_str(q->method, "publickey-hostbound-v00@openssh.com")) {
-        host_key = monitor_host_key_blob(m);
+        host_key = m->host_key_used;
         if (host_key.len == 0) return false;
     } else if (!view_eq_str(q->method, "publickey"))
         return false;

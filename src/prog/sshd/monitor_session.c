@@ -113,6 +113,15 @@ static int on_user_sign(struct session *s, struct view fields)
     return IPC_SEND(&s->m->user_child, user_signed, .signature = buf_view(&signature));
 }
 
+static int on_user_prove(struct session *s, struct view fields)
+{
+    struct ipc_user_prove q;
+    CLEANUP(buf_done) struct buf signature = BUF_INIT(65536);
+    TRY(ipc_user_prove_get(fields, &q));
+    TRY(monitor_prove(s->m, q.key, q.algorithm, &signature));
+    return IPC_SEND(&s->m->user_child, user_signed, .signature = buf_view(&signature));
+}
+
 static int on_user_group(struct session *s, struct view fields)
 {
     struct ipc_user_group q;
@@ -145,7 +154,7 @@ static const struct {
 } handlers[] = {
     { IPC_user_sign_NUMBER, on_user_sign }, { IPC_user_group_NUMBER, on_user_group }, { IPC_pty_open_NUMBER, on_pty_open },
     { IPC_pty_login_NUMBER, on_pty_login }, { IPC_pty_close_NUMBER, on_pty_close },   { IPC_user_log_NUMBER, on_user_log },
-    { IPC_user_end_NUMBER, on_user_end },
+    { IPC_user_end_NUMBER, on_user_end },   { IPC_user_prove_NUMBER, on_user_prove },
 };
 
 static int serve_user_child(struct session *s)
@@ -216,6 +225,7 @@ static int pack_session(struct monitor *m, struct buf *out)
         .must_change_password = m->who.must_change_password,
         .greeting = m->who.pam ? pam_messages(m->who.pam) : VIEW_EMPTY,
         .last_login = buf_view(&last),
+        .all_host_keys = m->setup.host_keys,
         .auth_info = buf_view(&m->who.auth_info),
     };
     struct wr w = wr_of(out);

@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 enum {
-    FLUSH_WAIT_MS = 2000
+    FLUSH_WAIT_MS = 2000,
+    REPLY_BYTES_MAX = 32 * 1024 /* fits into a packet */
 };
 
 static void send_log(void *arg, enum log_level level, const char *line)
@@ -145,11 +146,35 @@ static int on_open(struct user_child *c, const struct conn_event *e)
     return conn_open_accept(conn, e->channel, VIEW_EMPTY);
 }
 
+static bool on_no_more_sessions(struct user_child *c, UNUSED struct view data, UNUSED struct buf *ret_reply)
+{
+    c->no_more_sessions = true;
+    return true;
+}
+
+static bool on_prove_host_keys(struct user_child *c, struct view data, struct buf *ret_reply)
+{
+    int err = user_prove_host_keys(c, data, ret_reply);
+    if (err < 0) log_error(&c->log, "no proof of the host keys that the client asked for: %s", err_text(err));
+    return err == 0;
+}
+
+static const struct {
+    const char *name;
+    bool (*handle)(struct user_child *c, struct view data, struct buf *ret_reply);
+} global_requests[] = {
+    { "no-more-sessions@openssh.com", on_no_more_sessions },
+    { "hostkeys-prove-00@openssh.com", on_prove_host_keys },
+};
+
 static int on_global_request(struct user_child *c, const struct conn_event *e)
 {
-    if (view_eq_str(e->name, "no-more-sessions@openssh.com")) c->no_more_sessions = true;
-    bool ok = view_eq_str(e->name, "no-more-sessions@openssh.com");
-    return e->want_reply ? conn_answer_global(conn_io_conn(c->conn_io), e->question, ok, VIEW_EMPTY) : 0;
+    CLEANUP(buf_done) struct buf reply = BUF_INIT(REPLY_BYTES_MAX);
+    bool ok = false;
+    for (size_t i = 0; i < ARRAY_LEN(global_requests); i++)
+        if (view_eq_str(e->name, global_requests[i].name)) ok = global_requests[i].handle(c, e->data, &reply);
+    struct view data = ok ? buf_view(&reply) : VIEW_EMPTY;
+    return e->want_reply ? conn_answer_global(conn_io_conn(c->conn_io), e->question, ok, data) : 0;
 }
 
 static int on_channel_request(struct user_child *c, const struct conn_event *e)
@@ -260,6 +285,7 @@ static int start_connection(struct user_child *c, int in_fd, int out_fd, struct 
     TRY(wire_io_new(c->loop, in_fd, out_fd, t, &wire_owner, &c->wire));
     TRY(conn_new(&config, &conn));
     TRY(conn_io_new(c->loop, c->wire, conn, &conn_owner, &c->conn_io));
+    TRY(user_announce_host_keys(c));
     c->last_heard = loop_now(c->loop);
     TRY(loop_fd_new(c->loop, c->monitor.fd, 0, on_monitor_gone, c, &c->monitor_watch));
     TRY(loop_signal(c->loop, SIGTERM, on_terminate, c));

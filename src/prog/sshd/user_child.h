@@ -69,6 +69,12 @@ void command_stop_output(struct session *s);
 /* Before a session is freed: nothing of it is called later. */
 void command_forget(struct session *s);
 
+/* ---- user_hostkeys.c: which keys this server has (OpenSSH PROTOCOL 2.5) ---- */
+/* Says so, once. */
+int user_announce_host_keys(struct user_child *c) MUST_USE;
+/* hostkeys-prove-00@openssh.com: signatures in the order of the keys asked for, appended. Negative: there is no proof. */
+int user_prove_host_keys(struct user_child *c, struct view keys, struct buf *ret_signatures) MUST_USE;
+
 /* ---- user_env.c ---- */
 /* ExposeAuthInfo: the file that SSH_USER_AUTH names. */
 int user_auth_info_write(struct user_child *c) MUST_USE;

@@ -152,7 +152,8 @@ struct transport_chosen { /* names; "" before they are chosen. For AEAD ciphers 
 void transport_chosen(const struct transport *t, struct transport_chosen *ret); /* lent by t */
 struct view transport_session_id(const struct transport *t);                    /* empty before the first key exchange */
 struct view transport_peer_ident(const struct transport *t);
-struct view transport_host_key(const struct transport *t); /* blob used in the last key exchange */
+const char *transport_host_key_algorithm(const struct transport *t); /* negotiated in the last key exchange; "" before it */
+struct view transport_host_key(const struct transport *t);           /* blob used in the last key exchange */
 /* The peer's KEXINIT list for the slot that had nothing in common (ERR_NO_*): "their offer". */
 struct view transport_peer_offer(const struct transport *t, int err);
 bool transport_in_kex(const struct transport *t);
