@@ -82,10 +82,11 @@ static int on_pty_login(struct session *s, struct view fields)
     struct terminal *t = find_terminal(s, q.tty_name);
     if (!t || t->pid) return ERR_UNEXPECTED_MESSAGE;
     t->pid = (pid_t)q.pid;
+    bool fits = strlen(s->m->peer_host) <= s->m->setup.utmp_host_bytes; /* -u */
     struct login_record r = { .pid = t->pid,
                               .line = t->name,
                               .user = s->m->who.user->name,
-                              .host = s->m->peer_host,
+                              .host = fits ? s->m->peer_host : s->m->peer.host,
                               .addr = &s->m->peer_addr,
                               .wall_s = clock_wall_s() };
     (void)!login_record_login(NULL, &r, s->m->who.user->uid);
