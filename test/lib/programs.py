@@ -20,6 +20,8 @@ def ours(folder, name):
 SSH = ours("ssh", "ssh")
 SSHD = ours("sshd", "sshd")
 KEYGEN = ours("keygen", "ssh-keygen")
+AGENT = ours("agent", "ssh-agent")
+ADD = ours("add", "ssh-add")
 SFTP_SERVER = ours("sftp-server", "sftp-server")
 
 

@@ -37,14 +37,25 @@ static int public_of_file(const char *path, struct key **ret)
 
 int keys_load_public(const char *path, struct key **ret)
 {
+    CLEANUP(key_unrefp) struct key *k = NULL, *own = NULL;
     char beside[PATH_MAX];
-    if (strcmp(path, "-") != 0 && public_of_file(path, ret) == 0 && *key_comment(*ret)) return 0;
-    key_unref(*ret); /* the clear half of a private file has no comment: the file beside it may have one */
-    *ret = NULL;
+    const char *comment = "no comment"; /* of the clear half of a private file */
+    int own_err = public_of_file(path, &own);
+    if (own_err == 0 && *key_comment(own)) {
+        *ret = TAKE(own);
+        return 0;
+    }
     snprintf(beside, sizeof(beside), "%s.pub", path);
-    int err = public_of_file(beside, ret);
-    if (err < 0 && public_of_file(path, ret) == 0) return 0;
-    return err;
+    int beside_err = public_of_file(beside, &k);
+    if (beside_err == 0)
+        comment = beside;
+    else if (own_err == 0)
+        k = TAKE(own);
+    else
+        return beside_err;
+    if (!*key_comment(k)) TRY(key_set_comment(k, view_str(comment)));
+    *ret = TAKE(k);
+    return 0;
 }
 
 static void say_too_open(const char *path, mode_t mode)

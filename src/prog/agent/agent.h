@@ -47,7 +47,10 @@ struct agent {
     struct loop *loop;
     struct loop_fd *listen_watch, *parent_watch;
     struct loop_timer *timer;
-    int parent_fd; /* ends with the command that we serve; -1: none */
+    int (*started)(
+        struct agent *a); /* called once clients can be served and signals are listened for: who has our number may send one */
+    int ready_fd;         /* of started, in the background: gets our number */
+    int parent_fd;        /* ends with the command that we serve; -1: none */
     struct connection *connections;
     struct confirmation *confirmations;
     bool accept_is_off; /* out of descriptors: until a client goes */

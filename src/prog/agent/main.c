@@ -218,6 +218,20 @@ static void protect(struct agent *a)
     if (spawn_lock_memory() < 0) log_debug(&a->sink.log, "memory is not locked as a whole: the limit does not allow it");
 }
 
+static int started_in_front(struct agent *a)
+{
+    print_environment(a, getpid());
+    return 0;
+}
+
+static int started_behind(struct agent *a)
+{
+    pid_t pid = getpid();
+    int err = fd_write_all(a->ready_fd, view_of(&pid, sizeof(pid)));
+    fd_close(fd_take(&a->ready_fd));
+    return err;
+}
+
 static int run_agent(struct agent *a, pid_t parent)
 {
     start_log(a);
@@ -261,16 +275,18 @@ static int start_behind(struct agent *a)
     if (err == SPAWN_PARENT) {
         fd_close(ends[1]);
         fd_close(a->socket.fd);
-        if (fd_read_all(ends[0], &pid, sizeof(pid)) < 0) return EXIT_REFUSED;
+        if (fd_read_all(ends[0], &pid, sizeof(pid)) < 0) { /* it has said why, to syslog */
+            fprintf(stderr, "ssh-agent: it could not be started\n");
+            return EXIT_REFUSED;
+        }
         if (a->options.command) return run_command(a, pid);
         print_environment(a, pid);
         return 0;
     }
-    pid = getpid();
-    err = fd_write_all(ends[1], view_of(&pid, sizeof(pid)));
     fd_close(ends[0]);
-    fd_close(ends[1]);
-    if (err < 0 || fd_null_std(true) < 0 || chdir("/") < 0) return EXIT_REFUSED;
+    a->ready_fd = ends[1];
+    a->started = started_behind;
+    if (fd_null_std(true) < 0 || chdir("/") < 0) return EXIT_REFUSED;
     return run_agent(a, a->options.command ? parent : 0);
 }
 
@@ -284,13 +300,13 @@ static int run(struct agent *a)
     if (!inherited && !a->options.keep_stale && !a->options.address && !a->options.in_tmp) agent_socket_clean(false);
     if (!inherited && agent_socket_open(a) < 0) return EXIT_REFUSED;
     if (!a->options.foreground) return start_behind(a);
-    print_environment(a, getpid());
+    a->started = started_in_front;
     return run_agent(a, 0);
 }
 
 int main(int argc, char **argv)
 {
-    static struct agent a = { .socket = { .fd = -1 }, .sink = { .fd = -1 }, .parent_fd = -1 };
+    static struct agent a = { .socket = { .fd = -1 }, .sink = { .fd = -1 }, .ready_fd = -1, .parent_fd = -1 };
     if (fd_fill_std() < 0) return EXIT_REFUSED;
     (void)signal(SIGPIPE, SIG_IGN);
     a.options.server.random = &os_random;

@@ -290,6 +290,7 @@ int agent_serve(struct agent *a, pid_t parent)
     int status = agent_server_new(&a->options.server, &a->server);
     if (status == 0) status = loop_new(&a->loop);
     if (status == 0) status = watch_all(a, parent);
+    if (status == 0) status = a->started(a);
     if (status == 0) status = loop_run(a->loop);
     if (status < 0) log_error(&a->sink.log, "ssh-agent: %s", err_text(status));
     serve_done(a);

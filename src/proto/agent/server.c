@@ -174,7 +174,7 @@ static int on_unlock(struct agent_client *c, struct rd *r)
 
 /* ---- extensions ---- */
 
-static agent_handler on_query;
+static int on_query(struct agent_client *c, struct rd *r);
 static const struct extension {
     const char *name;
     agent_handler *fn;

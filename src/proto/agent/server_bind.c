@@ -46,11 +46,11 @@ int agent_server_on_bind(struct agent_client *c, struct rd *r)
     bool is_forwarding = rd_bool(r);
     TRY(rd_end(r));
     TRY(key_verify_blob(host_key, VIEW_EMPTY, id, signature));
-    for (size_t i = 0; i < c->n_sessions; i++)
-        if (view_eq(buf_view(&c->sessions[i].id), id))
-            return view_eq(buf_view(&c->sessions[i].host_key), host_key) ? AGENT_DONE : ERR_DENIED;
-    const struct agent_session *last = last_session(c);
-    if (last && !last->is_forwarding) return ERR_DENIED; /* bound for a login: its way ends there */
+    for (size_t i = 0; i < c->n_sessions; i++) {
+        const struct agent_session *s = &c->sessions[i];
+        if (!s->is_forwarding) return ERR_DENIED; /* bound for a login: its way ends there */
+        if (view_eq(buf_view(&s->id), id)) return view_eq(buf_view(&s->host_key), host_key) ? AGENT_DONE : ERR_DENIED;
+    }
     if (c->n_sessions >= AGENT_SERVER_SESSIONS_MAX) return ERR_LIMIT;
     TRY(add_session(c, host_key, id, is_forwarding));
     return AGENT_DONE;
