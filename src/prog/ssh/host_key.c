@@ -168,8 +168,11 @@ static bool decide(struct client *c, struct known_files *files, struct view key)
     }
     if (cert_plain_blob(key, &plain) < 0) return false;
     enum host_dns dns = host_dns_verify(c, buf_view(&plain));
-    if (dns == HOST_DNS_SECURE_MATCH && c->options.verify_host_key_dns == CONF_YES) return true;
-    return judge_plain(c, files, buf_view(&plain), dns);
+    struct finding f;
+    bool is_vouched_for = dns == HOST_DNS_SECURE_MATCH && c->options.verify_host_key_dns == CONF_YES &&
+                          known_files_look_up(files, c->known_name, buf_view(&plain), &f) == 0 &&
+                          f.verdict.status != KNOWN_HOSTS_REFUSED; /* a mark by the user's own hand counts more */
+    return is_vouched_for || judge_plain(c, files, buf_view(&plain), dns);
 }
 
 /* ---- RevokedHostKeys ---- */
