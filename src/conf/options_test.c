@@ -486,8 +486,6 @@ static void test_missing_features_are_refused(void **state UNUSED)
                   { "ControlPath none", false },
                   { "ControlMaster auto", true },
                   { "ControlPersist no", false },
-                  { "UpdateHostKeys no", false },
-                  { "UpdateHostKeys yes", true },
                   { "ProxyJump none", false },
                   { "ProxyJump a", true },
                   { "Port 23", false },

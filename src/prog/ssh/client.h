@@ -168,6 +168,13 @@ const char *identity_algorithm(const struct client *c, const struct identity *id
 int identity_sign(struct client *c, struct identity *id, const char *algorithm, struct view data, struct buf *ret_signature)
     MUST_USE;
 
+/* ---- hostbased.c ---- */
+struct hostbased;
+/* Sends a request with the next of this machine's keys; *io is made with the first, and freed by the caller. ERR_NOT_FOUND: there
+ * are no more. */
+int hostbased_try(struct client *c, struct auth_client *auth, struct hostbased **io) MUST_USE;
+void hostbased_free(struct hostbased *h);
+
 /* ---- login.c: which method and key next ---- */
 int login_start(struct client *c) MUST_USE;
 int login_packet(struct client *c, struct view payload) MUST_USE;

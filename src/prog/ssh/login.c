@@ -13,6 +13,7 @@
 
 enum method {
     METHOD_NONE,
+    METHOD_HOSTBASED,
     METHOD_PUBLICKEY,
     METHOD_KBDINT,
     METHOD_PASSWORD,
@@ -20,9 +21,8 @@ enum method {
 };
 
 static const char *const method_names[METHOD_MAX] = {
-    [METHOD_NONE] = "none",
-    [METHOD_PUBLICKEY] = "publickey",
-    [METHOD_KBDINT] = "keyboard-interactive",
+    [METHOD_NONE] = "none",           [METHOD_HOSTBASED] = "hostbased",
+    [METHOD_PUBLICKEY] = "publickey", [METHOD_KBDINT] = "keyboard-interactive",
     [METHOD_PASSWORD] = "password",
 };
 
@@ -30,11 +30,12 @@ struct login {
     struct client *c;
     struct auth_client *auth;
     struct identity *identities, *next_identity, *current;
-    enum method method;  /* of the attempt under way */
-    bool knows_methods;  /* the server has said what it takes */
-    bool was_accepted;   /* the server has said of the current key that it would take it */
-    bool was_prompted;   /* the current kbdint attempt has asked something */
-    bool kbdint_useless; /* it failed without a question */
+    struct hostbased *hostbased; /* NULL until it is tried */
+    enum method method;          /* of the attempt under way */
+    bool knows_methods;          /* the server has said what it takes */
+    bool was_accepted;           /* the server has said of the current key that it would take it */
+    bool was_prompted;           /* the current kbdint attempt has asked something */
+    bool kbdint_useless;         /* it failed without a question */
     int n_passwords, n_kbdint;
     struct buf methods; /* that can continue */
 };
@@ -247,6 +248,8 @@ static bool is_enabled(const struct login *l, enum method m)
 {
     const struct ssh_options *o = &l->c->options;
     switch (m) {
+    case METHOD_HOSTBASED:
+        return o->hostbased_authentication;
     case METHOD_PUBLICKEY:
         return o->pubkey_authentication != CONF_NO;
     case METHOD_KBDINT:
@@ -263,6 +266,8 @@ static int try_method(struct login *l, enum method m)
     l->method = m;
     client_log(l->c, LOG_LEVEL_DEBUG1, "Next authentication method: %s", method_names[m]);
     switch (m) {
+    case METHOD_HOSTBASED:
+        return hostbased_try(l->c, l->auth, &l->hostbased);
     case METHOD_PUBLICKEY:
         return try_publickey(l);
     case METHOD_KBDINT:
@@ -288,7 +293,7 @@ static int next_attempt(struct login *l)
 {
     struct view list = preferred(l), name;
     while (view_next_in_list(&list, &name))
-        for (int m = METHOD_PUBLICKEY; m < METHOD_MAX; m++) {
+        for (int m = METHOD_HOSTBASED; m < METHOD_MAX; m++) {
             if (!view_eq_str(name, method_names[m]) || !is_enabled(l, (enum method)m) || !server_takes(l, (enum method)m)) continue;
             int err = try_method(l, (enum method)m);
             if (err == ERR_CANCELLED) return give_up(l);
@@ -367,7 +372,7 @@ static int first_attempt(struct login *l)
 {
     struct view list = preferred(l), first = VIEW_EMPTY;
     (void)view_next_in_list(&list, &first);
-    while (view_eq_str(first, "gssapi-with-mic") || view_eq_str(first, "hostbased"))
+    while (view_eq_str(first, "gssapi-with-mic") || (view_eq_str(first, "hostbased") && !is_enabled(l, METHOD_HOSTBASED)))
         if (!view_next_in_list(&list, &first)) first = VIEW_EMPTY;
     struct identity *id = l->identities;
     bool direct = view_eq_str(first, "publickey") && is_enabled(l, METHOD_PUBLICKEY) && id && identity_is_ready(l->c, id);
@@ -403,6 +408,7 @@ void login_free(struct login *l)
     if (!l) return;
     auth_client_free(l->auth);
     identity_free_all(l->identities);
+    hostbased_free(l->hostbased);
     buf_done(&l->methods);
     free(l);
 }
