@@ -207,6 +207,26 @@ def test_expired_password_by_key(our_sshd, debian_ssh, account, aged):
     assert done.stderr.endswith("WARNING: Your password has expired.\nPassword change required but no TTY available.\n")
 
 
+def test_expired_password_is_changed_at_login(our_sshd, debian_ssh, account, aged, workdir):
+    one = our_sshd(["UsePAM yes", "KbdInteractiveAuthentication yes"])
+    aged("-d", "0")
+    ask = os.path.join(workdir, "ask")
+    new = "Zebra stilts 99 x"
+    with open(ask, "w", encoding="utf-8") as f:
+        f.write('#!/bin/sh\nprintf "%%s\\n" "$1" >> %s/asked\ncase "$1" in *[Nn]ew*) echo "%s";; *) echo "%s";; esac\n' % (workdir, new, accounts.PASSWORD))
+    os.chmod(ask, 0o755)
+    env = {**os.environ, "SSH_ASKPASS": ask, "SSH_ASKPASS_REQUIRE": "force"}
+    try:
+        done = debian_ssh(one, methods("keyboard-interactive"), user=account.pw_name).run("echo in", env=env)
+        assert done.stdout == "in\n", done.stderr
+        with open(workdir + "/asked", encoding="utf-8") as f:
+            assert re.findall(r"\) (.*: )$", f.read(), re.M) == ["Password: ", "Current password: ", "New password: ", "Retype new password: "]
+        done, _ = run_asked(debian_ssh(one, methods("password"), user=account.pw_name), new, workdir, "echo again")
+        assert done.stdout == "again\n", "the new one is in force"
+    finally:
+        subprocess.run(["chpasswd", "-c", "SHA512"], input="%s:%s" % (account.pw_name, accounts.PASSWORD), text=True, check=True)
+
+
 def test_expired_account(our_sshd, debian_ssh, account, aged, workdir):
     one = our_sshd(["UsePAM yes", "KbdInteractiveAuthentication yes"])
     aged("-E", "1")

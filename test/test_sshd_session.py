@@ -157,32 +157,55 @@ def test_hangup_when_the_client_dies(our_sshd, debian_ssh, workdir, terminal):
     process.wait_until(lambda: os.path.exists(mark), "SIGHUP to the command")
 
 
+def records(path):
+    """(type, pid, line, user, host) of each entry; see utmp(5)."""
+    with open(path, "rb") as f:
+        data = f.read()
+    size = 384
+    found = []
+    for at in range(0, len(data) - size + 1, size):
+        kind, pid = struct.unpack_from("<hxxi", data, at)
+        line, user, host = data[at + 8 : at + 40], data[at + 44 : at + 76], data[at + 76 : at + 332]
+        found.append((kind, pid, line.split(b"\0")[0].decode(), user.split(b"\0")[0].decode(), host.split(b"\0")[0].decode()))
+    return found
+
+
 @needs_root
-def test_utmp(our_sshd, debian_ssh, account, terminal):
-    """The session stands in utmp while it lasts."""
+@pytest.mark.parametrize("end", ["logout", "killed monitor"])
+def test_utmp(our_sshd, debian_ssh, account, terminal, end):
+    """The session stands in utmp while it lasts, whatever ends it."""
     if not os.path.exists("/run/utmp"):
         pytest.skip("no utmp on this machine")
-
-    def records():
-        with open("/run/utmp", "rb") as f:
-            data = f.read()
-        size = 384
-        found = []
-        for at in range(0, len(data) - size + 1, size):
-            kind, pid = struct.unpack_from("<hxxi", data, at)
-            line, user, host = data[at + 8 : at + 40], data[at + 44 : at + 76], data[at + 76 : at + 332]
-            found.append((kind, pid, line.split(b"\0")[0].decode(), user.split(b"\0")[0].decode(), host.split(b"\0")[0].decode()))
-        return found
-
-    child = terminal(debian_ssh(our_sshd()), "echo at $(tty); read line")
+    server = our_sshd()
+    child = terminal(debian_ssh(server), "echo at $(tty); read line")
     child.expect(r"at /dev/(pts/\d+)")
     line = child.match.group(1)
-    mine = [r for r in records() if r[0] == 7 and r[2] == line]
+    mine = process.wait_until(lambda: [r for r in records("/run/utmp") if r[0] == 7 and r[2] == line], "the record")
     assert len(mine) == 1 and mine[0][3] == account.pw_name and mine[0][4] in ("127.0.0.1", "localhost")
-    child.sendline("")
+    assert process.command_line(mine[0][1]) == "sshd: %s [priv]" % account.pw_name
+    if end == "logout":
+        child.sendline("")
+    else:
+        os.kill(mine[0][1], signal.SIGKILL)
     child.expect(pexpect.EOF)
     child.close()
-    process.wait_until(lambda: not [r for r in records() if r[0] == 7 and r[2] == line], "the end of the record")
+    process.wait_until(lambda: not [r for r in records("/run/utmp") if r[0] == 7 and r[2] == line], "the end of the record")
+    if end == "killed monitor":
+        server.log.wait("process %d of a connection was killed by signal 9" % mine[0][1])
+
+
+@needs_root
+def test_failures_are_recorded(our_sshd, debian_ssh, account, workdir):
+    """lastb(1)"""
+    if not os.path.exists("/var/log/btmp"):
+        pytest.skip("no btmp on this machine")
+    server = our_sshd(["PubkeyAuthentication no"])
+    ask = write_config(os.path.join(workdir, "ask"), ["#!/bin/sh", "echo wrong"])
+    os.chmod(ask, 0o700)
+    env = dict(os.environ, SSH_ASKPASS=ask, SSH_ASKPASS_REQUIRE="force")
+    done = debian_ssh(server, ["BatchMode no", "NumberOfPasswordPrompts 1"]).run("true", env=env)
+    assert done.returncode == 255
+    assert [r[2:] for r in records("/var/log/btmp") if r[3] == account.pw_name] == [("ssh:notty", account.pw_name, "127.0.0.1")]
 
 
 @needs_root

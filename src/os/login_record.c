@@ -103,6 +103,31 @@ int login_record_logout(const struct login_record_files *files, const struct log
     return first(err, put_wtmp(FILE_OF(files, wtmp), &u));
 }
 
+static int lines_of(const char *path, pid_t pid, struct strv *ret_lines)
+{
+    int err = 0;
+    if (!file_exists(path)) return 0;
+    if (utmpxname(path) < 0) return ERR_SYS(errno);
+    setutxent();
+    for (const struct utmpx *u; err == 0 && (u = getutxent());)
+        if (u->ut_type == USER_PROCESS && u->ut_pid == pid)
+            err = strv_add(ret_lines, view_of(u->ut_line, strnlen(u->ut_line, sizeof u->ut_line)));
+    endutxent();
+    (void)utmpxname(_PATH_UTMP);
+    return err;
+}
+
+int login_record_lost(const struct login_record_files *files, pid_t pid, int64_t wall_s)
+{
+    CLEANUP(strv_done) struct strv lines = STRV_INIT;
+    int err = lines_of(FILE_OF(files, utmp), pid, &lines);
+    for (size_t i = 0; i < lines.n; i++) {
+        struct login_record r = { .pid = pid, .line = lines.v[i], .wall_s = wall_s };
+        err = first(err, login_record_logout(files, &r));
+    }
+    return err;
+}
+
 int login_record_failed(const struct login_record_files *files, const struct login_record *r)
 {
     const char *path = FILE_OF(files, btmp);

@@ -9,7 +9,7 @@
 struct sock_addr;
 
 struct login_record {
-    pid_t pid;        /* of the session's leader */
+    pid_t pid;        /* of who keeps the session's records */
     const char *line; /* terminal, with or without /dev/ */
     const char *user;
     const char *host;             /* as to be shown; cut to the field */
@@ -25,6 +25,8 @@ struct login_record_files {
 /* Best effort: each file is tried, the first error is given. files may be NULL. */
 int login_record_login(const struct login_record_files *files, const struct login_record *r, uid_t uid) MUST_USE;
 int login_record_logout(const struct login_record_files *files, const struct login_record *r) MUST_USE;
+/* Logs out what stands in utmp with this pid, which ended without doing so. */
+int login_record_lost(const struct login_record_files *files, pid_t pid, int64_t wall_s) MUST_USE;
 int login_record_failed(const struct login_record_files *files, const struct login_record *r) MUST_USE;
 
 enum {

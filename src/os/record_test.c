@@ -142,6 +142,7 @@ static void test_login_records(UNUSED void **state)
     assert_string_equal(u.ut_user, "somebody");
     assert_string_equal(u.ut_line, "pts/77");
     assert_memory_equal(u.ut_addr_v6, "\300\0\002\007", 4);
+    assert_int_equal(login_record_lost(&files, getpid() + 1, 1700000500), 0);
     assert_int_equal(login_record_logout(&files, &r), 0);
     buf_reset(&b);
     assert_int_equal(file_read(utmp, &b), 0);
@@ -151,6 +152,13 @@ static void test_login_records(UNUSED void **state)
     assert_string_equal(u.ut_user, "");
     assert_int_equal(stat(wtmp, &st), 0);
     assert_int_equal(st.st_size, 2 * sizeof u);
+    assert_int_equal(login_record_login(&files, &r, 5), 0);
+    assert_int_equal(login_record_lost(&files, getpid(), 1700000600), 0);
+    buf_reset(&b);
+    assert_int_equal(file_read(utmp, &b), 0);
+    memcpy(&u, buf_bytes(&b), sizeof u);
+    assert_int_equal(u.ut_type, DEAD_PROCESS);
+    assert_int_equal(u.ut_tv.tv_sec, 1700000600);
     assert_int_equal(login_record_failed(&files, &r), 0);
     assert_int_equal(stat(btmp, &st), 0);
     assert_int_equal(st.st_size, sizeof u);

@@ -213,15 +213,9 @@ static void test_every_rule_has_a_reason(UNUSED void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_allowed),
-        cmocka_unit_test(test_forbidden),
-        cmocka_unit_test(test_trap_names_the_call),
-        cmocka_unit_test(test_broken_filter),
-        cmocka_unit_test(test_drop),
-        cmocka_unit_test(test_drop_as_ordinary_user),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_landlock),
-        cmocka_unit_test(test_every_rule_has_a_reason),
+        cmocka_unit_test(test_allowed),       cmocka_unit_test(test_forbidden), cmocka_unit_test(test_trap_names_the_call),
+        cmocka_unit_test(test_broken_filter), cmocka_unit_test(test_drop),      cmocka_unit_test(test_drop_as_ordinary_user),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_landlock),  cmocka_unit_test(test_every_rule_has_a_reason),
     };
     return cmocka_run_group_tests_name("os/sandbox", tests, NULL, NULL);
 }

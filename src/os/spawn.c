@@ -268,9 +268,18 @@ int spawn_background(void)
     return 0;
 }
 
+bool spawn_reap(pid_t *ret_pid, int *ret_status)
+{
+    *ret_pid = waitpid(-1, ret_status, WNOHANG);
+    return *ret_pid > 0;
+}
+
+static void on_child(UNUSED int number) {}
+
 int spawn_copy(void)
 {
-    (void)signal(SIGCHLD, SIG_IGN);
+    struct sigaction how = { .sa_handler = on_child, .sa_flags = SA_NOCLDSTOP }; /* no SA_RESTART: waiting calls come back */
+    (void)sigaction(SIGCHLD, &how, NULL);
     pid_t pid = fork();
     if (pid < 0) return ERR_SYS(errno);
     if (pid > 0) return SPAWN_PARENT;

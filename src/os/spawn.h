@@ -68,8 +68,11 @@ enum {
 int spawn_background(void) MUST_USE;
 
 /* For a process that only waits to be copied (prog/sshd/zygote.h): the child gets 0, with all signals as the parent had
- * them, SIGCHLD at its default. The parent gets SPAWN_PARENT; it need not wait for the child, the kernel forgets it. */
+ * them, SIGCHLD at its default. The parent gets SPAWN_PARENT; when a child ends, its waiting calls give ERR_CANCELLED, and
+ * spawn_reap says which it was. */
 int spawn_copy(void) MUST_USE;
+/* A child that has ended; does not wait: false when there is none. */
+bool spawn_reap(pid_t *ret_pid, int *ret_status);
 
 /* Of this process: no ptrace by the user, no core dumps. For whoever holds secrets. */
 int spawn_hide_memory(void) MUST_USE;

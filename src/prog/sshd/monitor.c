@@ -6,6 +6,7 @@
 #include "crypto/crypto.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/login_record.h"
 #include "os/map.h"
 #include "os/proctitle.h"
 #include "os/spawn.h"
@@ -269,9 +270,10 @@ static int on_auth_password_change(struct monitor *m, struct view fields)
 static int on_auth_kbdint_start(struct monitor *m, struct view fields)
 {
     struct ipc_auth_kbdint_start q;
-    struct attempt a = { .method = METHOD_KBDINT, .method_name = "keyboard-interactive", .submethod = VIEW_LIT("pam") };
+    struct attempt a = { .method = METHOD_KBDINT, .method_name = "keyboard-interactive" };
     TRY(ipc_auth_kbdint_start_get(fields, &q));
     TRY(monitor_set_applicant(m, q.user, q.service));
+    if (m->who.pam) a.submethod = VIEW_LIT("pam");
     return conclude(m, &a, kbdint_run(m, &a));
 }
 
@@ -443,6 +445,8 @@ static void warm_up(void)
     if (user_by_name(PART_USER_NAME, &nobody) == 0) (void)!user_load_groups(nobody);
 }
 
+static void on_copy_killed(pid_t pid, int status);
+
 /* As a copy of a zygote, or executed for one connection only. */
 static int take_sockets(struct monitor *m, bool is_zygote)
 {
@@ -453,7 +457,7 @@ static int take_sockets(struct monitor *m, bool is_zygote)
         warm_up();
         proctitle_set("sshd: [monitors]");
         TRY(ipc_init(&listener, PART_IPC_FD, IPC_Z, IPC_L));
-        TRY(zygote_wait(&listener, &number, fds));
+        TRY(zygote_wait(&listener, on_copy_killed, &number, fds));
         proctitle_set("sshd: [ready]");
     }
     TRY(ipc_init(&m->listener, fds[0], IPC_M, IPC_L));
@@ -476,6 +480,15 @@ static struct monitor m = { .in_fd = -1,
                             .session_id = BUF_INIT(64),
                             .who = { .auth_info = BUF_INIT(1 << 20), .used_keys = BUF_INIT(1 << 20) },
                             .stray_fields = BUF_INIT_SECRET(1 << 20) };
+
+/* In the zygote: what a killed monitor did not do any more. Its user child ends by itself. */
+static void on_copy_killed(pid_t pid, int status)
+{
+    char text[64];
+    spawn_status_text(status, text, sizeof text);
+    log_error(&m.sink.log, "process %d of a connection %s: its login records are closed for it", (int)pid, text);
+    (void)!login_record_lost(NULL, pid, clock_wall_s());
+}
 
 /* Who is waited for is cut off, now or as soon as it is asked something: the monitor then goes the way it goes when a child dies,
  * and PAM session, terminals and login records are closed. */

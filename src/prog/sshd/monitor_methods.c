@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "os/login_record.h"
 #include "os/random.h"
 #include "wire/messages.h"
 
@@ -196,12 +197,25 @@ int method_postpone(struct monitor *m, const struct ipc_auth_verdict *v)
                     .n_prompts = v->n_prompts, .prompts = v->prompts, .banner = buf_view(&banner));
 }
 
+/* lastb(1) */
+static void record_failure(const struct monitor *m, const struct attempt *a)
+{
+    struct login_record r = { .pid = getpid(),
+                              .line = "ssh:notty",
+                              .user = m->who.name,
+                              .host = m->peer_host,
+                              .addr = &m->peer_addr,
+                              .wall_s = clock_wall_s() };
+    if (a->method == METHOD_PASSWORD || a->method == METHOD_KBDINT) (void)!login_record_failed(NULL, &r);
+}
+
 static int conclude_failure(struct monitor *m, const struct attempt *a)
 {
     bool counts = a->method != METHOD_NONE || m->who.tried;
     if (counts) {
         m->who.failures++;
         if (method_is_allowed(m, a)) log_attempt(m, a, false, "Failed");
+        record_failure(m, a);
         delay_failure(m->request_began);
     }
     if (a->denied) {

@@ -20,7 +20,7 @@ enum {
 
 struct terminal {
     char name[PTY_NAME_BYTES];
-    pid_t pid; /* with a login record; 0: none */
+    bool has_record;
 };
 
 struct session {
@@ -33,8 +33,8 @@ struct session {
 
 static void log_out(struct session *s, struct terminal *t)
 {
-    struct login_record r = { .pid = t->pid, .line = t->name, .user = s->m->who.user->name, .wall_s = clock_wall_s() };
-    if (t->pid) (void)!login_record_logout(NULL, &r);
+    struct login_record r = { .pid = getpid(), .line = t->name, .user = s->m->who.user->name, .wall_s = clock_wall_s() };
+    if (t->has_record) (void)!login_record_logout(NULL, &r);
     pty_release(t->name);
     *t = s->terminals[--s->n_terminals];
 }
@@ -55,7 +55,7 @@ static int make_terminal(struct session *s, struct pty *p)
     TRY(pty_open(p));
     TRY(pty_give(p, u->uid, u->gid));
     struct terminal *t = &v[s->n_terminals++];
-    *t = (struct terminal){ .pid = 0 };
+    *t = (struct terminal){ .has_record = false };
     snprintf(t->name, sizeof t->name, "%s", p->name);
     return 0;
 }
@@ -80,10 +80,10 @@ static int on_pty_login(struct session *s, struct view fields)
     struct ipc_pty_login q;
     TRY(ipc_pty_login_get(fields, &q));
     struct terminal *t = find_terminal(s, q.tty_name);
-    if (!t || t->pid) return ERR_UNEXPECTED_MESSAGE;
-    t->pid = (pid_t)q.pid;
+    if (!t || t->has_record) return ERR_UNEXPECTED_MESSAGE;
+    t->has_record = true;
     bool fits = strlen(s->m->peer_host) <= s->m->setup.utmp_host_bytes; /* -u */
-    struct login_record r = { .pid = t->pid,
+    struct login_record r = { .pid = getpid(),
                               .line = t->name,
                               .user = s->m->who.user->name,
                               .host = fits ? s->m->peer_host : s->m->peer.host,

@@ -343,7 +343,7 @@ static int take_socket(struct user_child *c, bool is_zygote)
         warm_up();
         proctitle_set("sshd: [user children]");
         TRY(ipc_init(&listener, PART_IPC_FD, IPC_Z, IPC_L));
-        TRY(zygote_wait(&listener, &number, fds));
+        TRY(zygote_wait(&listener, NULL, &number, fds));
         proctitle_set("sshd: [ready]");
     }
     return ipc_init(&c->monitor, fds[0], IPC_U, IPC_M);

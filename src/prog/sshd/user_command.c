@@ -285,7 +285,7 @@ static void launch(void *arg)
     if (err == 0 && !s->rc_done) return;
     close_child_fds(s);
     if (err == 0) {
-        if (s->tty_name[0]) (void)!IPC_SEND(&s->c->monitor, pty_login, .tty_name = view_str(s->tty_name), .pid = (uint32_t)s->pid);
+        if (s->tty_name[0]) (void)!IPC_SEND(&s->c->monitor, pty_login, .tty_name = view_str(s->tty_name));
         return;
     }
     char text[4400];

@@ -4,12 +4,25 @@
 #include "os/fd.h"
 #include "os/spawn.h"
 
-int zygote_wait(struct ipc *listener, uint8_t *ret_number, int ret_fds[IPC_FDS_MAX])
+#include <sys/wait.h>
+
+static void bury(void (*on_death)(pid_t pid, int status))
+{
+    pid_t pid;
+    int status;
+    while (spawn_reap(&pid, &status))
+        if (on_death && WIFSIGNALED(status)) on_death(pid, status);
+}
+
+int zygote_wait(struct ipc *listener, void (*on_death)(pid_t pid, int status), uint8_t *ret_number, int ret_fds[IPC_FDS_MAX])
 {
     listener->state = IPC_ANY;
     for (;;) {
         struct ipc_message m;
-        TRY(ipc_recv(listener, MS_NEVER, &m));
+        int err = ipc_recv(listener, MS_NEVER, &m);
+        bury(on_death);
+        if (err == ERR_CANCELLED) continue;
+        TRY(err);
         int side = spawn_copy();
         if (side == 0) {
             ipc_done(listener);

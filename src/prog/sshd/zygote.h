@@ -6,6 +6,10 @@
 
 #include "ipc/ipc.h"
 
-/* Serves requests of the listener. Comes back only in a copy: 0 with the request's number and descriptors (the caller's now), the
- * socket to the listener closed; or, when the listener is gone, with ERR_PEER_CLOSED. */
-int zygote_wait(struct ipc *listener, uint8_t *ret_number, int ret_fds[IPC_FDS_MAX]) MUST_USE;
+#include <sys/types.h>
+
+/* Serves requests of the listener, and tells on_death (may be NULL) of copies that were killed, by waitpid's status. Comes back
+ * only in a copy: 0 with the request's number and descriptors (the caller's now), the socket to the listener closed; or, when the
+ * listener is gone, with ERR_PEER_CLOSED. */
+int zygote_wait(struct ipc *listener, void (*on_death)(pid_t pid, int status), uint8_t *ret_number, int ret_fds[IPC_FDS_MAX])
+    MUST_USE;
