@@ -32,6 +32,9 @@ typedef int64_t ms;
         *object = NULL;                          \
     }
 
+/* The struct that has this member; for callbacks that are given a part of it. */
+#define CONTAINER_OF(member_ptr, type, member) ((type *)(void *)((char *)(member_ptr)-offsetof(type, member)))
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b)               \
     ({                          \

@@ -25,6 +25,7 @@ enum {
     LIMIT_QUESTIONS = 4096,                     /* requests of a peer that wait for our answer, per connection */
     LIMIT_REPLIES = 4096,                       /* our requests that wait for a peer's reply */
     LIMIT_CHANNEL_PACKET_BYTES = 32 * 1024,     /* data in one packet, what we announce to peers other than ours */
+    LIMIT_SFTP_CALLS = 2048,                    /* requests of an SFTP client in flight */
     LIMIT_WINDOW_START_BYTES = 2 * 1024 * 1024, /* first receive window of a channel, as OpenSSH */
     LIMIT_WINDOW_MAX_BYTES = 128 * 1024 * 1024, /* what one channel's window may grow to */
     LIMIT_WINDOW_BUDGET_BYTES =
