@@ -12,10 +12,10 @@ enum {
 struct sftp_conn {
     struct loop *loop;
     struct sftp_client *client;
-    struct sftp_conn_owner owner;
+    void (*on_room)(void *arg);
+    void *on_room_arg;
     int in_fd, out_fd;
     struct loop_fd *in_watch, *out_watch; /* one for both, if they are the same */
-    bool said_closed;
     int err;
 };
 
@@ -32,14 +32,6 @@ static void stop(struct sftp_conn *c, int err)
     loop_fd_free(c->in_watch);
     loop_fd_free(c->out_watch);
     c->in_watch = c->out_watch = NULL;
-}
-
-/* Told at the end of the turn, when no answer is being worked on. */
-static void say_closed(struct sftp_conn *c)
-{
-    if (c->said_closed) return;
-    c->said_closed = true;
-    if (c->owner.closed) c->owner.closed(c->owner.arg, c->err);
 }
 
 /* ---- bytes ---- */
@@ -97,7 +89,7 @@ static int move_output(struct sftp_conn *c)
 {
     for (;;) {
         size_t before = sftp_client_pending(c->client);
-        if (c->owner.room) c->owner.room(c->owner.arg);
+        if (c->on_room) c->on_room(c->on_room_arg);
         TRY(write_some(c));
         if (sftp_client_output(c->client).len || sftp_client_pending(c->client) == before) return watch_output(c);
     }
@@ -106,11 +98,9 @@ static int move_output(struct sftp_conn *c)
 static void on_turn_end(void *arg)
 {
     struct sftp_conn *c = arg;
-    if (c->err == 0) {
-        int err = move_output(c);
-        if (err < 0) stop(c, err);
-    }
-    if (c->err < 0) say_closed(c);
+    if (c->err < 0) return;
+    int err = move_output(c);
+    if (err < 0) stop(c, err);
 }
 
 void sftp_conn_wake(struct sftp_conn *c)
@@ -129,6 +119,12 @@ static void on_ready(void *arg, int fd, unsigned events)
         err = ERR_PEER_CLOSED;
     if (err < 0) stop(c, err);
     sftp_conn_wake(c);
+}
+
+void sftp_conn_on_room(struct sftp_conn *c, void (*fn)(void *arg), void *arg)
+{
+    c->on_room = fn;
+    c->on_room_arg = arg;
 }
 
 /* ---- waiting ---- */
@@ -189,8 +185,7 @@ int sftp_wait_end(struct sftp_conn *c, struct sftp_wait *w)
 
 /* ---- life ---- */
 
-int sftp_conn_new(struct loop *loop, int take_in_fd, int take_out_fd, const struct log *log, const struct sftp_conn_owner *owner,
-                  struct sftp_conn **ret)
+int sftp_conn_new(struct loop *loop, int take_in_fd, int take_out_fd, const struct log *log, struct sftp_conn **ret)
 {
     CLEANUP(sftp_conn_freep) struct sftp_conn *c = calloc(1, sizeof *c);
     if (!c) {
@@ -198,7 +193,7 @@ int sftp_conn_new(struct loop *loop, int take_in_fd, int take_out_fd, const stru
         if (take_out_fd != take_in_fd) fd_close(take_out_fd);
         return ERR_NOMEM;
     }
-    *c = (struct sftp_conn){ .loop = loop, .owner = *owner, .in_fd = take_in_fd, .out_fd = take_out_fd };
+    *c = (struct sftp_conn){ .loop = loop, .in_fd = take_in_fd, .out_fd = take_out_fd };
     TRY(fd_nonblock(c->in_fd, true));
     TRY(fd_nonblock(c->out_fd, true));
     TRY(sftp_client_new(log, &c->client));

@@ -7,14 +7,6 @@
 
 struct sftp_conn;
 
-struct sftp_conn_owner {
-    /* Over: the server has gone (ERR_PEER_CLOSED), broke the protocol, or a system error. Once; nothing is answered afterwards. */
-    void (*closed)(void *arg, int err);
-    /* Requests that got ERR_AGAIN may be tried again. After each turn in which anything moved. NULL: nobody waits. */
-    void (*room)(void *arg);
-    void *arg;
-};
-
 /* Who asked; a member of whatever waits for the answer. The answer's views are lent for the call. */
 struct sftp_call {
     void (*fn)(struct sftp_call *call, const struct sftp_answer *answer);
@@ -22,17 +14,18 @@ struct sftp_call {
 
 /* The descriptors become the connection's; they may be the same. Returns at once: the server's version is waited for by
  * sftp_conn_hello. */
-int sftp_conn_new(struct loop *loop, int take_in_fd, int take_out_fd, const struct log *log, const struct sftp_conn_owner *owner,
-                  struct sftp_conn **ret) MUST_USE;
+int sftp_conn_new(struct loop *loop, int take_in_fd, int take_out_fd, const struct log *log, struct sftp_conn **ret) MUST_USE;
 void sftp_conn_free(struct sftp_conn *c); /* not from within an answer or room */
 DEFINE_FREEP(struct sftp_conn, sftp_conn_free)
-/* Waits until the server's facts are known. The error is the one that closed would be given. */
+/* fn is called in each turn in which anything moved: requests that got ERR_AGAIN may be tried again. NULL: nobody waits. */
+void sftp_conn_on_room(struct sftp_conn *c, void (*fn)(void *arg), void *arg);
+/* Waits until the server's facts are known. Errors as sftp_conn_err. */
 int sftp_conn_hello(struct sftp_conn *c) MUST_USE;
 
 /* For SFTP_CALL(sftp_conn_client(c), &mine->call, ...) with a struct sftp_call. */
 struct sftp_client *sftp_conn_client(struct sftp_conn *c);
 const struct sftp_client_facts *sftp_conn_facts(struct sftp_conn *c);
-/* 0, or why it is over. */
+/* 0, or why it is over: ERR_PEER_CLOSED, what broke the protocol, a system error. Nothing is answered afterwards. */
 int sftp_conn_err(const struct sftp_conn *c);
 /* Something was asked outside of an answer or of room: it goes out in this turn. */
 void sftp_conn_wake(struct sftp_conn *c);
