@@ -218,6 +218,11 @@ static int on_limits(struct sftp_client *c, struct view payload, struct sftp_ans
 
 /* ---- answers ---- */
 
+const char *sftp_client_status_text(uint32_t status)
+{
+    return status == SFTP_NO_SUCH_FILE ? "No such file or directory" : sftp_status_text(status);
+}
+
 static int read_answer(struct view payload, struct sftp_answer *ret)
 {
     struct msg_sftp_status status;

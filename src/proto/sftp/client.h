@@ -37,6 +37,9 @@ struct sftp_answer {
  * ERR_UNSUPPORTED: the server speaks another version than 3). */
 int sftp_client_next(struct sftp_client *c, struct sftp_answer *ret) MUST_USE;
 
+/* A status as sftp(1) and scp(1) put it: "No such file or directory". Servers' own words differ. */
+const char *sftp_client_status_text(uint32_t status);
+
 /* ---- bytes for the server ---- */
 struct view sftp_client_output(const struct sftp_client *c);
 void sftp_client_sent(struct sftp_client *c, size_t n);
@@ -71,16 +74,16 @@ const struct sftp_client_facts *sftp_client_facts(const struct sftp_client *c);
 /* ---- requests. call comes back in the answer; NULL: its failure interests nobody. ERR_AGAIN: no room now, try again after answers
  * or output have moved. ERR_LIMIT: too long for a packet. ---- */
 /* SFTP_CALL(client, call, sftp_lstat, .path = path): a row of messages.def, without its id. */
-#define SFTP_CALL(client_, call_, name_, ...)                                       \
-    ({                                                                              \
-        struct sftp_client *c_ = (client_);                                         \
-        uint32_t id_;                                                               \
-        int err_ = sftp_client_begin(c_, &id_);                                     \
-        if (err_ == 0) {                                                            \
-            err_ = SFTP_PUT(sftp_client_out(c_), name_, .id = id_, ##__VA_ARGS__);  \
-            if (err_ == 0) sftp_client_end(c_, id_, MSG_##name_##_NUMBER, (call_)); \
-        }                                                                           \
-        err_;                                                                       \
+#define SFTP_CALL(client_, call_, name_, ...)                                          \
+    ({                                                                                 \
+        struct sftp_client *c_ = (client_);                                            \
+        uint32_t id_;                                                                  \
+        int result_ = sftp_client_begin(c_, &id_);                                     \
+        if (result_ == 0) {                                                            \
+            result_ = SFTP_PUT(sftp_client_out(c_), name_, .id = id_, ##__VA_ARGS__);  \
+            if (result_ == 0) sftp_client_end(c_, id_, MSG_##name_##_NUMBER, (call_)); \
+        }                                                                              \
+        result_;                                                                       \
     })
 /* The parts of SFTP_CALL. */
 int sftp_client_begin(struct sftp_client *c, uint32_t *ret_id) MUST_USE;
