@@ -255,12 +255,22 @@ def offering(victim, flags=(), **options):  # noqa: F811
     """(victim, peer, what the client sent behind its signed request), before the answer to it."""
     v = victim(flags, **options)
     peer = v.peer
+    make_offer(peer, OFFER)
+    return v, peer, with_request(peer)
+
+
+def make_offer(peer, offer, apart=False):
+    """Up to the client's NEWKEYS. EXT_INFO is in one segment with NEWKEYS, as servers send it; or begins there and ends later."""
     peer.start()
     peer.server_exchange()
-    peer.send_newkeys()
-    peer.send(OFFER)
+    newkeys = peer.seal(message(rawssh.NEWKEYS))
+    peer.sealer, peer.sent_n = peer.next_sealer, 0
+    sealed = newkeys + peer.seal(offer)
+    peer.raw(sealed[:-1] if apart else sealed)
     peer.read_newkeys()
-    return v, peer, with_request(peer)
+    if apart:
+        peer.expect(5, skip=(EXT_INFO,))
+        peer.raw(sealed[-1:])
 
 
 def with_request(peer):
@@ -346,14 +356,27 @@ def test_unknown_value_of_the_offer(victim):  # noqa: F811
     """Another version is not ours."""
     with victim() as v:
         peer = v.peer
-        peer.start()
-        peer.server_exchange()
-        peer.send_newkeys()
-        peer.send(message(EXT_INFO, u32(1), string("early-session@nacre.alt"), string("1")))
-        peer.read_newkeys()
+        make_offer(peer, message(EXT_INFO, u32(1), string("early-session@nacre.alt"), string("1")))
         peer.expect(5, skip=(EXT_INFO,))
         peer.send(message(6, string("ssh-userauth")))
         peer.expect(50)
         peer.sock.settimeout(0.3)
         with pytest.raises(AssertionError, match="hangs"):
             peer.recv()
+
+
+def test_offer_in_two_segments(victim):  # noqa: F811
+    """The client says nothing of its login before it has read what the server has begun to say."""
+    with victim() as v:
+        peer = v.peer
+        make_offer(peer, OFFER, apart=True)
+        assert [p[0] for p in with_request(peer)] == [50, OPEN, REQUEST]
+
+
+def test_offer_that_never_ends(victim):  # noqa: F811
+    """Something else was in the second segment: the login begins with SERVICE_ACCEPT."""
+    with victim() as v:
+        peer = v.peer
+        make_offer(peer, message(rawssh.IGNORE, string("x")), apart=True)
+        peer.send(message(6, string("ssh-userauth")))
+        assert peer.expect(50)

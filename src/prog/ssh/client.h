@@ -77,7 +77,8 @@ struct client {
     ms last_heard;
     int alive_unanswered;
     char goodbye[512];
-    bool has_service; /* SERVICE_ACCEPT came: authentication may begin */
+    bool has_service;  /* SERVICE_ACCEPT came: authentication may begin */
+    bool has_ext_info; /* EXT_INFO came */
     bool authenticated, ended;
     int exit_status;
     int killed_by; /* the signal that ended the loop, 0: none; main dies of it */

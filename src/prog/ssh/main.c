@@ -49,6 +49,8 @@ static int on_keys_changed(struct client *c, const struct transport_event *e)
 
 static int on_ext_info(struct client *c, const struct transport_event *e)
 {
+    if (!c->has_ext_info) TRY(loop_later(c->loop, start_login, c));
+    c->has_ext_info = true;
     if (view_eq_str(e->text, "publickey-hostbound@openssh.com")) c->server_hostbound = view_eq_str(e->data, "0");
     if (view_eq_str(e->text, EXT_EARLY_SESSION)) c->server_takes_early = view_eq_str(e->data, "0");
     if (!view_eq_str(e->text, "server-sig-algs")) return 0;
@@ -56,10 +58,21 @@ static int on_ext_info(struct client *c, const struct transport_event *e)
     return buf_put_view(&c->server_sig_algs, e->data);
 }
 
-/* Later than the events of the packets that came along: EXT_INFO may be among them. */
+/* RFC 8308 2.4: it comes right behind NEWKEYS, or not at all. On a real path the answer of a post-quantum key exchange and NEWKEYS
+ * fill a segment, and EXT_INFO stands in the next one; our server always sends it. */
+static bool awaits_ext_info(const struct client *c)
+{
+    const struct transport *t = wire_io_transport(c->wire);
+    bool is_coming = transport_has_part(t) || view_has_prefix(transport_peer_ident(t), "SSH-2.0-Nacre_");
+    return is_coming && !c->has_ext_info && !c->has_service;
+}
+
+/* Later than the events of the packets that came along, and with what EXT_INFO says if it is on its way; SERVICE_ACCEPT ends that
+ * wait, since it would have come before. */
 static void start_login(void *arg)
 {
     struct client *c = arg;
+    if (c->login || awaits_ext_info(c)) return;
     int err = login_start(c);
     wire_io_wake(c->wire);
     if (err == 0 || c->ended) return;
@@ -111,6 +124,7 @@ static int on_event(void *arg, const struct transport_event *e)
         return on_ext_info(c, e);
     case TRANSPORT_SERVICE_ACCEPT:
         c->has_service = true;
+        start_login(c);
         return 0;
     case TRANSPORT_PACKET:
         return on_packet(c, e->data);

@@ -156,6 +156,8 @@ const char *transport_host_key_algorithm(const struct transport *t); /* negotiat
 struct view transport_host_key(const struct transport *t);           /* blob used in the last key exchange */
 /* The peer's KEXINIT list for the slot that had nothing in common (ERR_NO_*): "their offer". */
 struct view transport_peer_offer(const struct transport *t, int err);
+/* A packet is here in part. */
+bool transport_has_part(const struct transport *t);
 bool transport_in_kex(const struct transport *t);
 int transport_error(const struct transport *t); /* the sticky error or 0 */
 struct transport_traffic {
