@@ -7,6 +7,7 @@ import pytest
 from lib import account as accounts
 from lib import process, rawssh
 from lib.marks import needs_our_ssh, needs_root
+from lib.server import write_config
 from lib.rawssh import AUTH_FAILURE, AUTH_SUCCESS, DATA, EXT_INFO, OPEN, OPEN_CONFIRMATION, OPEN_FAILURE, REQUEST, SUCCESS, client_at, message, string, u8, u32
 from test_bad_input_client import victim  # noqa: F401 (a fixture)
 
@@ -274,11 +275,15 @@ def make_offer(peer, offer, apart=False):
 
 
 def with_request(peer):
+    """What comes up to the command; the request that only asks for the methods is answered and left out."""
     packets = []
     while not packets or packets[-1][0] != REQUEST or string("exec") not in packets[-1]:
         packets.append(peer.expect(5, 50, OPEN, REQUEST, skip=(EXT_INFO,)))
         if packets[-1][0] == 5:
             peer.send(message(6, string("ssh-userauth")))
+        if packets[-1].endswith(string("none")):
+            packets.pop()
+            peer.send(message(AUTH_FAILURE, string("publickey"), u8(0)))
     return packets
 
 
@@ -360,13 +365,16 @@ def test_unknown_value_of_the_offer(victim):  # noqa: F811
         peer.expect(5, skip=(EXT_INFO,))
         peer.send(message(6, string("ssh-userauth")))
         peer.expect(50)
+        peer.send(message(AUTH_FAILURE, string("publickey"), u8(0)))
+        peer.expect(50)
         peer.sock.settimeout(0.3)
         with pytest.raises(AssertionError, match="hangs"):
             peer.recv()
 
 
-def test_offer_in_two_segments(victim):  # noqa: F811
-    """The client says nothing of its login before it has read what the server has begun to say."""
+def test_offer_in_two_segments(victim, workdir, keys):  # noqa: F811
+    """The client says nothing of its login before it has read what the server has begun to say: its very first request has the session."""
+    write_config(os.path.join(workdir, "known.visits"), ["me@raw " + keys.public(keys.user["ed25519"])])
     with victim() as v:
         peer = v.peer
         make_offer(peer, OFFER, apart=True)

@@ -183,6 +183,11 @@ int login_packet(struct client *c, struct view payload) MUST_USE;
 void login_report(const struct login *l);
 void login_free(struct login *l);
 
+/* ---- visits.c: which key let us in where. To be asked once the host key is known to be good. ---- */
+bool visits_has(struct client *c, struct view key_blob);
+void visits_remember(struct client *c, struct view key_blob);
+void visits_forget(struct client *c); /* no key lets us in here */
+
 /* ---- session_early.c ---- */
 /* Sends the session behind an authentication request that was just sent, to be served if that is what lets us in. 0 too when the
  * server or the configuration keep it from being early. */

@@ -1,6 +1,8 @@
 /* Which method and which key next. The engine (proto/auth) speaks the protocol; here is the policy: PreferredAuthentications, the
  * order of keys, how often a person is asked. A key that can sign without asking anybody is offered with its signature at once,
- * without the query before it: an attempt that fails costs the server's count the same, and one that passes saves a round trip. */
+ * without the query before it: an attempt that fails costs the server's count the same, and one that passes saves a round trip. The
+ * first request is "none", which costs nothing and tells what the server takes; only a key that let us in last time goes before it.
+ */
 #include "prog/ssh/client.h"
 
 #include "base/vis.h"
@@ -30,12 +32,13 @@ struct login {
     struct client *c;
     struct auth_client *auth;
     struct identity *identities, *next_identity, *current;
-    struct hostbased *hostbased; /* NULL until it is tried */
-    enum method method;          /* of the attempt under way */
-    bool knows_methods;          /* the server has said what it takes */
-    bool was_accepted;           /* the server has said of the current key that it would take it */
-    bool was_prompted;           /* the current kbdint attempt has asked something */
-    bool kbdint_useless;         /* it failed without a question */
+    const struct identity *expected; /* let us in last time, and nothing is asked before it; NULL when it was tried */
+    struct hostbased *hostbased;     /* NULL until it is tried */
+    enum method method;              /* of the attempt under way */
+    bool knows_methods;              /* the server has said what it takes */
+    bool was_accepted;               /* the server has said of the current key that it would take it */
+    bool was_prompted;               /* the current kbdint attempt has asked something */
+    bool kbdint_useless;             /* it failed without a question */
     int n_passwords, n_kbdint;
     struct buf methods; /* that can continue */
 };
@@ -105,6 +108,7 @@ static int try_identity(struct login *l, struct identity *id)
     id->answer = "offered, and not answered";
     l->current = id;
     l->was_accepted = false;
+    ready = ready || (l->expected == id && id->in_agent);
     return ready ? send_signed(l, id, algorithm) : auth_client_query_publickey(l->auth, view_str(algorithm), id->blob);
 }
 
@@ -309,6 +313,7 @@ static void note_refusal(struct login *l)
     if (l->method == METHOD_KBDINT && !l->was_prompted) l->kbdint_useless = true;
     if (l->method == METHOD_PUBLICKEY && l->current)
         l->current->answer = l->was_accepted ? "accepted by the server, but not its signature" : "refused by the server";
+    if (l->expected) visits_forget(l->c);
     l->current = NULL;
 }
 
@@ -319,11 +324,15 @@ static int on_failure(struct login *l, const struct auth_client_event *e)
     buf_reset(&l->methods);
     TRY(buf_put_view(&l->methods, e->methods));
     l->knows_methods = true;
-    if (e->partial && l->current) l->current->answer = "accepted by the server, which wants more";
+    if (e->partial && l->current) {
+        l->current->answer = "accepted by the server, which wants more";
+        if (l->method == METHOD_PUBLICKEY) visits_remember(c, l->current->blob);
+    }
     if (e->partial)
         client_log(c, LOG_LEVEL_VERBOSE, "Authenticated using \"%s\" with partial success.", method_names[l->method]);
     else
         note_refusal(l);
+    l->expected = NULL;
     client_log(c, LOG_LEVEL_DEBUG1, "Authentications that can continue: %.*s", VIEW_ARG(e->methods));
     return next_attempt(l);
 }
@@ -333,6 +342,7 @@ static int on_success(struct login *l)
     struct client *c = l->c;
     c->authenticated = true;
     if (l->method == METHOD_PUBLICKEY && l->current && !l->was_accepted) identity_log(c, "Server accepts key", l->current);
+    if (l->method == METHOD_PUBLICKEY && l->current) visits_remember(c, l->current->blob);
     transport_authenticated(wire_io_transport(c->wire));
     if (c->address.len)
         client_log(c, LOG_LEVEL_VERBOSE, "Authenticated to %s ([%s]:%d) using \"%s\".", c->host, c->address_text.host,
@@ -366,20 +376,33 @@ int login_packet(struct client *c, struct view payload)
     }
 }
 
-/* The first thing to say: a signed key if the first preferred method is publickey and its first key can sign at once; else none,
- * which tells what the server takes. */
-static int first_attempt(struct login *l)
+/* The key that will be tried first: NULL if it cannot be said yet. */
+static struct identity *first_identity(struct login *l)
+{
+    for (struct identity *id = l->identities; id; id = id->next)
+        if (!identity_is_orphan(l->c, id) && (id->in_agent || id->is_encrypted || identity_is_ready(l->c, id)))
+            return id->public ? id : NULL;
+    return NULL;
+}
+
+static bool first_method_is_publickey(const struct login *l)
 {
     struct view list = preferred(l), first = VIEW_EMPTY;
     (void)view_next_in_list(&list, &first);
     while (view_eq_str(first, "gssapi-with-mic") || (view_eq_str(first, "hostbased") && !is_enabled(l, METHOD_HOSTBASED)))
         if (!view_next_in_list(&list, &first)) first = VIEW_EMPTY;
-    struct identity *id = l->identities;
-    bool direct = view_eq_str(first, "publickey") && is_enabled(l, METHOD_PUBLICKEY) && id && identity_is_ready(l->c, id);
-    if (direct) {
+    return view_eq_str(first, "publickey") && is_enabled(l, METHOD_PUBLICKEY);
+}
+
+static int first_attempt(struct login *l)
+{
+    const struct identity *id = first_method_is_publickey(l) ? first_identity(l) : NULL;
+    if (id && visits_has(l->c, id->blob)) {
+        l->expected = id;
         int err = try_method(l, METHOD_PUBLICKEY);
         if (err != ERR_NOT_FOUND) return err;
     }
+    l->expected = NULL;
     l->method = METHOD_NONE;
     return auth_client_try_none(l->auth);
 }
