@@ -42,6 +42,7 @@ enum client_tag {
 
 struct host_keys;
 struct identity;
+struct known_files;
 struct login;
 struct session;
 
@@ -54,9 +55,10 @@ struct client {
     struct user *me;
     char *host; /* the name to connect to: Hostname, or what was typed */
     char *remote_user;
-    char *known_name;         /* how known_hosts calls it: alias, name or [name]:port */
-    char *known_address;      /* its address likewise, if CheckHostIP; NULL */
-    struct sock_addr address; /* len 0: by proxy */
+    char *known_name;                /* how known_hosts calls it: alias, name or [name]:port */
+    char *known_address;             /* its address likewise, if CheckHostIP; NULL */
+    struct known_files *known_files; /* as read for the order of algorithms, until the key is judged; NULL */
+    struct sock_addr address;        /* len 0: by proxy */
     struct sock_text address_text;
     pid_t proxy_pid;
     ms connect_deadline;
@@ -113,6 +115,8 @@ int connect_to_server(struct client *c) MUST_USE;
 int host_key_algorithms(struct client *c, char **ret) MUST_USE;
 /* Is this the server's key? Asks the user where the configuration says so. */
 bool host_key_is_good(struct client *c, struct view key);
+/* Frees c->known_files. */
+void known_files_forget(struct client *c);
 
 /* ---- host_keys_update.c: UpdateHostKeys ---- */
 /* hostkeys-00@openssh.com: the keys that the server says it has. */

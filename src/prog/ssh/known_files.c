@@ -44,8 +44,36 @@ static int add_files(struct client *c, const struct strv *paths, enum known_sour
     return 0;
 }
 
+/* Hands on to the next load what the files say, which may be much, but not what a command said. */
+static int keep_for_later(struct client *c, struct known_files *f)
+{
+    struct known_files *kept = calloc(1, sizeof *kept);
+    if (!kept) return ERR_NOMEM;
+    for (size_t i = 0; i < f->n && f->v[i].source != KNOWN_FROM_COMMAND; i++) {
+        kept->v[kept->n++] = f->v[i];
+        f->v[i] = (struct known_file){ .bytes = BUF_INIT(0) };
+    }
+    kept->n_user = f->n_user;
+    known_files_forget(c);
+    c->known_files = kept;
+    return 0;
+}
+
+void known_files_forget(struct client *c)
+{
+    if (c->known_files) known_files_done(c->known_files);
+    free(c->known_files);
+    c->known_files = NULL;
+}
+
 int known_files_load(struct client *c, struct known_files *f)
 {
+    if (c->known_files) {
+        *f = *c->known_files;
+        c->known_files->n = 0;
+        known_files_forget(c);
+        return 0;
+    }
     TRY(add_files(c, &c->options.user_known_hosts_file, KNOWN_FROM_USER, f));
     f->n_user = f->n;
     return add_files(c, &c->options.global_known_hosts_file, KNOWN_FROM_SYSTEM, f);
@@ -221,6 +249,7 @@ int host_key_algorithms(struct client *c, char **ret)
         TRY(known_files_run_command(c, "ORDER", asked, VIEW_EMPTY, &files));
         const struct view name = view_str(c->known_name);
         for (size_t i = 0; i < files.n; i++) known_hosts_types(buf_view(&files.v[i].bytes), &name, 1, &known);
+        TRY(keep_for_later(c, &files));
     }
     for (enum rank r = RANK_CERTIFIED; r < RANK_MAX; r++) TRY(put_algorithms(&known, all, r, &out));
     *ret = view_dup_str(buf_view(&out));

@@ -385,6 +385,7 @@ static void client_done(struct client *c)
     free(c->remote_user);
     free(c->known_name);
     free(c->known_address);
+    known_files_forget(c);
     ssh_options_done(&c->options);
     algorithms_done(&c->algs);
     user_free(c->me);
