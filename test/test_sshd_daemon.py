@@ -1,6 +1,7 @@
 """The server as a daemon: its flags, signals, limits, and connections that speak no SSH."""
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from lib import process, programs
 from lib.marks import needs_root
-from lib.server import free_port, sshd_config, write_config
+from lib.server import Server, free_port, sshd_config, write_config
 
 
 def sshd(*argv, **options):
@@ -179,6 +180,39 @@ def test_sessions_do_not_count_as_startups(our_sshd, debian_ssh):
     assert sessions[-1].stdout.readline() == b"in\n"
     for session in sessions:
         session.communicate(b"\n", timeout=15)
+
+
+def test_title_counts_startups(our_sshd):
+    server = our_sshd(["MaxStartups 3:30:7"])
+    before = process.command_line(server.pid)
+    assert before == "sshd: %s [listener] 0 of 3-7 startups" % " ".join(server.popen.args)
+    with server.connect() as conn:
+        assert conn.recv(100).startswith(b"SSH-2.0-")
+        assert process.command_line(server.pid) == before.replace("0 of", "1 of")
+    process.wait_until(lambda: process.command_line(server.pid) == before, "the end of the connection")
+
+
+@pytest.mark.parametrize("whose, program", [("[priv]", "sshd-session"), ("@notty", "sshd-user")])
+def test_a_killed_session_is_told(our_sshd, debian_ssh, whose, program):
+    server = our_sshd()
+    client = debian_ssh(server).start("echo in; read line", stdin=subprocess.PIPE)
+    assert client.stdout.readline() == b"in\n"
+    victim = next(pid for pid, _ in server.sessions() if process.command_line(pid).endswith(whose))
+    os.kill(victim, signal.SIGBUS)  # SIGSEGV in a log fails every test
+    server.log.wait(r"^session process %d \(%s\) was killed by signal 7 \(Bus error\)" % (victim, program))
+    client.communicate(timeout=15)
+    assert debian_ssh(server).run("echo in").stdout == "in\n"
+
+
+def test_inherited_descriptors_are_closed(workdir, keys):
+    """Whoever started the daemon from a script with a pipe open would wait for its end for ever."""
+    port = free_port()
+    read_fd, write_fd = os.pipe()
+    config = sshd_config(workdir, keys, port, [], "internal-sftp")
+    server = Server([programs.SSHD, "-D", "-e", "-f", config], port, [], pass_fds=(write_fd,))
+    os.close(write_fd)
+    with server, open(read_fd, "rb") as pipe:
+        assert select.select([pipe], [], [], 15)[0] and pipe.read() == b""
 
 
 # ---- connections that speak no SSH ----

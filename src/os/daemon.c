@@ -104,15 +104,22 @@ static bool number_of(const char *name, long max, long *ret)
     return true;
 }
 
-int daemon_listen_fds(size_t *ret_n)
+static long n_given(void)
 {
     long pid = 0, n = 0;
     bool ours = number_of("LISTEN_PID", INT32_MAX, &pid) && pid == (long)getpid() && number_of("LISTEN_FDS", DAEMON_LISTEN_MAX, &n);
+    return ours ? n : 0;
+}
+
+void daemon_close_inherited(void) { fd_close_from(DAEMON_LISTEN_FIRST + (int)n_given()); }
+
+int daemon_listen_fds(size_t *ret_n)
+{
+    long n = n_given();
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
     *ret_n = 0;
-    if (!ours) return 0;
     for (int fd = DAEMON_LISTEN_FIRST; fd < DAEMON_LISTEN_FIRST + (int)n; fd++) TRY(fd_cloexec(fd, true));
     *ret_n = (size_t)n;
     return 0;

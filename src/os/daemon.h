@@ -26,6 +26,9 @@ void daemon_pid_remove(const char *path); /* only if it still has our number */
 /* Lines such as "READY=1", "RELOADING=1\nMONOTONIC_USEC=...", "STOPPING=1", "MAINPID=..". Without NOTIFY_SOCKET: nothing, and 0. */
 int daemon_notify(const char *state) MUST_USE;
 int daemon_notify_reloading(void) MUST_USE; /* with the time stamp that Type=notify-reload wants */
+/* Closes every descriptor from 3 on that was not handed over by systemd: whoever starts a daemon may have left some open. Before
+ * anything is opened, and before daemon_listen_fds. */
+void daemon_close_inherited(void);
 /* Sockets handed over by systemd: how many, from fd 3 on; they are made close-on-exec, and the variables are taken out of the
  * environment. 0 when LISTEN_PID is not us. */
 int daemon_listen_fds(size_t *ret_n) MUST_USE;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -268,21 +269,43 @@ int spawn_background(void)
     return 0;
 }
 
-bool spawn_reap(pid_t *ret_pid, int *ret_status)
+static void let_child_signal(bool through)
 {
-    *ret_pid = waitpid(-1, ret_status, WNOHANG);
-    return *ret_pid > 0;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(through ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
 }
 
-static void on_child(UNUSED int number) {}
+static void on_copy_ended(UNUSED int signal) {} /* it has interrupted ppoll */
+
+void spawn_copies_begin(void)
+{
+    let_child_signal(false);
+    (void)signal(SIGCHLD, on_copy_ended);
+}
+
+int spawn_copies_wait(int fd, pid_t *ret_pid, int *ret_status)
+{
+    struct pollfd wanted = { .fd = fd, .events = POLLIN };
+    sigset_t none;
+    sigemptyset(&none);
+    for (;;) {
+        pid_t pid = waitpid(-1, ret_status, WNOHANG);
+        *ret_pid = pid;
+        if (pid > 0) return SPAWN_COPY_ENDED;
+        int n = ppoll(&wanted, 1, NULL, &none);
+        if (n > 0) return SPAWN_COPY_WANTED;
+        if (errno != EINTR) return ERR_SYS(errno);
+    }
+}
 
 int spawn_copy(void)
 {
-    struct sigaction how = { .sa_handler = on_child, .sa_flags = SA_NOCLDSTOP }; /* no SA_RESTART: waiting calls come back */
-    (void)sigaction(SIGCHLD, &how, NULL);
     pid_t pid = fork();
     if (pid < 0) return ERR_SYS(errno);
     if (pid > 0) return SPAWN_PARENT;
     (void)signal(SIGCHLD, SIG_DFL);
+    let_child_signal(true);
     return 0;
 }

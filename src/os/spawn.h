@@ -67,12 +67,17 @@ enum {
 };
 int spawn_background(void) MUST_USE;
 
-/* For a process that only waits to be copied (prog/sshd/zygote.h): the child gets 0, with all signals as the parent had
- * them, SIGCHLD at its default. The parent gets SPAWN_PARENT; when a child ends, its waiting calls give ERR_CANCELLED, and
- * spawn_reap says which it was. */
+/* For a process that only waits to be copied (prog/sshd/zygote.h), one after the other:
+ * from begin on the end of a copy interrupts wait, and nothing else;
+ * wait waits until fd can be read, SPAWN_COPY_WANTED, or a copy has ended, SPAWN_COPY_ENDED with which and its status;
+ * spawn_copy gives 0 in the child, with all signals as they were before begin, and SPAWN_PARENT in the parent. */
+enum {
+    SPAWN_COPY_WANTED = 1,
+    SPAWN_COPY_ENDED
+};
+void spawn_copies_begin(void);
+int spawn_copies_wait(int fd, pid_t *ret_pid, int *ret_status) MUST_USE;
 int spawn_copy(void) MUST_USE;
-/* A child that has ended; does not wait: false when there is none. */
-bool spawn_reap(pid_t *ret_pid, int *ret_status);
 
 /* Of this process: no ptrace by the user, no core dumps. For whoever holds secrets. */
 int spawn_hide_memory(void) MUST_USE;

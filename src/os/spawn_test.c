@@ -208,6 +208,36 @@ static void test_title(UNUSED void **state)
     assert_string_equal(buf_cstr(&line), "x");
 }
 
+/* A copy's end is told once, and does not hide that another is wanted. In a process of its own, whose SIGCHLD it is. */
+static int serve_copies(void)
+{
+    int p[2], status;
+    pid_t ended;
+    char byte;
+    if (fd_pipe(p) < 0) return 1;
+    spawn_copies_begin();
+    int side = spawn_copy();
+    if (side == 0) _exit(3);
+    if (side != SPAWN_PARENT || spawn_copies_wait(p[0], &ended, &status) != SPAWN_COPY_ENDED) return 2;
+    if (ended <= 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 3) return 3;
+    if (fd_write_all(p[1], VIEW_LIT("x")) < 0 || spawn_copies_wait(p[0], &ended, &status) != SPAWN_COPY_WANTED) return 4;
+    if (fd_read_all(p[0], &byte, 1) < 0) return 5;
+    side = spawn_copy();
+    if (side == 0) raise(SIGTERM); /* not blocked in a copy, and with its default action */
+    if (side == 0) _exit(6);
+    if (spawn_copies_wait(p[0], &ended, &status) != SPAWN_COPY_ENDED) return 7;
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? 0 : 8;
+}
+
+static void test_copies(UNUSED void **state)
+{
+    int status;
+    pid_t server = fork();
+    if (server == 0) _exit(serve_copies());
+    assert_int_equal(spawn_wait(server, &status), 0);
+    assert_int_equal(status, 0);
+}
+
 int main(int argc, char **argv)
 {
     proctitle_init(argc, argv);
@@ -224,6 +254,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_status_and_names),
         cmocka_unit_test(test_hide_memory),
         cmocka_unit_test(test_title),
+        cmocka_unit_test(test_copies),
     };
     return cmocka_run_group_tests_name("os/spawn", tests, NULL, NULL);
 }

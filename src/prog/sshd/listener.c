@@ -313,6 +313,13 @@ static int run(struct listener *l)
     }
 }
 
+void listener_show_title(const struct listener *l, size_t n_starting)
+{
+    const struct conf_max_startups *max = &l->options.max_startups;
+    proctitle_set("sshd: %.*s [listener] %zu of %d-%d startups", VIEW_ARG(buf_view(&l->command)), n_starting, max->begin,
+                  max->full);
+}
+
 static void listener_done(struct listener *l)
 {
     close_sockets(l);
@@ -326,6 +333,7 @@ static void listener_done(struct listener *l)
     buf_done(&l->setup);
     buf_done(&l->host_keys);
     buf_done(&l->host_certs);
+    buf_done(&l->command);
     strv_done(&l->parts);
     sshd_options_done(&l->options);
     conf_image_done(&l->image);
@@ -351,8 +359,10 @@ int main(int argc, char **argv)
                           .setup = BUF_INIT(512 << 20),
                           .host_keys = BUF_INIT(1 << 20),
                           .host_certs = BUF_INIT(4 << 20),
+                          .command = BUF_INIT(4 << 20),
                           .key_holder = { .fd = -1 } };
     if (fd_fill_std() < 0) return EXIT_FAILED;
+    daemon_close_inherited();
     spawn_reset_signals(true);
     proctitle_init(argc, argv);
     if (command_line_parse(argc, argv, &l.cmd) < 0) return EXIT_USAGE;
@@ -375,8 +385,8 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (err == 0) {
-        proctitle_set("sshd: %s [listener] 0 of %d-%d startups", l.config_path, l.options.max_startups.begin,
-                      l.options.max_startups.full);
+        for (int i = 0; i < argc && err == 0; i++) err = buf_printf(&l.command, "%s%s", i ? " " : "", argv[i]);
+        listener_show_title(&l, 0);
         err = run(&l);
     }
     int status = status_of(&l, err);

@@ -16,6 +16,7 @@ struct monitors;
 struct listener {
     struct command_line cmd;
     char **argv;
+    struct buf command; /* argv in one line */
     const char *config_path;
     struct algorithms algs;
     struct conf_image image;
@@ -62,6 +63,9 @@ int listener_start_keys(struct listener *l) MUST_USE;
 int listener_make_setup(struct listener *l) MUST_USE;
 /* -T, -G: prints the options that hold for the connection of -C. */
 int listener_dump(struct listener *l) MUST_USE;
+
+/* The name in ps: its command, and how many connections have not logged in yet. */
+void listener_show_title(const struct listener *l, size_t n_starting);
 
 /* listen_sockets.c: fills sockets from options or systemd. */
 int listener_listen(struct listener *l) MUST_USE;

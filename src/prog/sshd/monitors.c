@@ -8,6 +8,7 @@
 #include "prog/sshd/parts.h"
 
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -50,6 +51,7 @@ static void set_state(struct monitor *m, enum monitor_state state)
     m->all->n_by_state[m->state]--;
     m->all->n_by_state[state]++;
     m->state = state;
+    listener_show_title(m->all->l, m->all->n_by_state[MONITOR_STARTING]);
 }
 
 static void monitor_free(struct monitor *m)
@@ -57,6 +59,7 @@ static void monitor_free(struct monitor *m)
     struct monitors *all = m->all;
     all->n--;
     all->n_by_state[m->state]--;
+    if (m->state == MONITOR_STARTING) listener_show_title(all->l, all->n_by_state[MONITOR_STARTING]);
     *m->link = m->next;
     if (m->next) m->next->link = m->link;
     loop_fd_free(m->watch);
@@ -65,9 +68,12 @@ static void monitor_free(struct monitor *m)
 }
 
 /* The only session of -d and -i has ended. */
-static void on_exit_of(void *arg, UNUSED pid_t pid, int status)
+static void on_exit_of(void *arg, pid_t pid, int status)
 {
     struct monitors *all = arg;
+    char how[64];
+    spawn_status_text(status, how, sizeof how);
+    if (WIFSIGNALED(status)) log_error(&all->l->sink.log, "session process %d (%s) %s", (int)pid, PART_SESSION, how);
     all->l->served_status = status;
     loop_stop(all->l->loop, 1);
 }
@@ -135,12 +141,28 @@ static int execute_user_zygote(struct monitors *all, int ipc_fd)
     return spawn_run(&s, &pid);
 }
 
+static int take_deaths(struct zygote *z)
+{
+    TRY(ipc_fill(&z->ipc));
+    for (;;) {
+        struct ipc_message message;
+        struct ipc_copy_killed killed;
+        char how[64];
+        int got = ipc_next(&z->ipc, &message);
+        if (got <= 0) return got;
+        TRY(ipc_copy_killed_get(message.fields, &killed));
+        spawn_status_text((int)killed.status, how, sizeof how);
+        log_error(&z->all->l->sink.log, "session process %u (%s) %s", killed.pid, z->name, how);
+    }
+}
+
 /* A zygote that has ended leaves a listener that can serve nobody: better to end as well and be started anew by whoever watches
  * over it. */
-static void on_zygote(void *arg, UNUSED int fd, unsigned events)
+static void on_zygote(void *arg, UNUSED int fd, UNUSED unsigned events)
 {
     struct zygote *z = arg;
-    if (!(events & (LOOP_READ | LOOP_HANGUP))) return;
+    int err = take_deaths(z);
+    if (err == 0 || err == ERR_AGAIN) return;
     log_at(&z->all->l->sink.log, LOG_LEVEL_FATAL, "%s has ended: no connection can be served any more", z->name);
     loop_stop(z->all->l->loop, ERR_PEER_CLOSED);
 }
@@ -154,6 +176,7 @@ static int zygote_start(struct monitors *all, struct zygote *z, const char *name
     z->all = all;
     z->name = name;
     TRY(ipc_init(&z->ipc, pair[0], IPC_L, IPC_Z));
+    z->ipc.state = IPC_ANY;
     TRY(loop_fd_new(all->l->loop, z->ipc.fd, LOOP_READ, on_zygote, z, &z->watch));
     return strcmp(name, PART_SESSION) == 0 ? execute_monitor(all, theirs, -1, PART_ZYGOTE, &pid) : execute_user_zygote(all, theirs);
 }
