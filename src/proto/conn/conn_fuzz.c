@@ -142,6 +142,7 @@ static void owner_does(struct game *g, uint8_t what, channel_id id, uint8_t how)
     case 8:
         if (conn_channel_info(g->conn, id, &info) < 0) break;
         CHECK(conn_consumed(g->conn, id, n) == 0);
+        if (n % 2) CHECK(conn_ran_dry(g->conn, id) == 0);
         if (id < 256) g->unread[id] -= n;
         break;
     case 9:
