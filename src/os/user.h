@@ -62,6 +62,8 @@ enum user_expiry {
 };
 /* By the shadow fields on that day (clock_wall_s() / 86400). ret_days_left, may be NULL: for the ..._SOON values. */
 enum user_expiry user_expiry(const struct user *u, int64_t today, int64_t *ret_days_left);
+/* innetgr(3): whether the host, or the user (the other NULL), is in a netgroup. */
+bool user_netgroup_has(const char *group, const char *host, const char *user);
 /* The shell exists, is a regular file and somebody may execute it. ERR_NOT_FOUND: it does not exist; ERR_DENIED: it is not
  * executable. */
 int user_shell_check(const struct user *u) MUST_USE;

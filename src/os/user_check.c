@@ -4,6 +4,7 @@
 
 #include <crypt.h>
 #include <errno.h>
+#include <netdb.h>
 #include <shadow.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,3 +100,5 @@ int user_shell_check(const struct user *u)
     if (stat(u->shell, &st) < 0) return errno == EACCES ? ERR_DENIED : ERR_NOT_FOUND;
     return S_ISREG(st.st_mode) && (st.st_mode & 0111) ? 0 : ERR_DENIED;
 }
+
+bool user_netgroup_has(const char *group, const char *host, const char *user) { return innetgr(group, host, user, NULL) != 0; }

@@ -247,6 +247,15 @@ static int on_auth_publickey(struct monitor *m, struct view fields)
     return conclude(m, &a, publickey_check(m, &q, &a));
 }
 
+static int on_auth_hostbased(struct monitor *m, struct view fields)
+{
+    struct ipc_auth_hostbased q;
+    struct attempt a = { .method = METHOD_HOSTBASED, .method_name = "hostbased" };
+    TRY(ipc_auth_hostbased_get(fields, &q));
+    TRY(monitor_set_applicant(m, q.user, q.service));
+    return conclude(m, &a, hostbased_check(m, &q, &a));
+}
+
 static int on_auth_password(struct monitor *m, struct view fields)
 {
     struct ipc_auth_password q;
@@ -301,6 +310,7 @@ static const struct {
     { IPC_auth_publickey_query_NUMBER, on_auth_publickey_query },
     { IPC_auth_publickey_NUMBER, on_auth_publickey },
     { IPC_auth_password_NUMBER, on_auth_password },
+    { IPC_auth_hostbased_NUMBER, on_auth_hostbased },
     { IPC_auth_password_change_NUMBER, on_auth_password_change },
     { IPC_auth_kbdint_start_NUMBER, on_auth_kbdint_start },
     { IPC_auth_kbdint_response_NUMBER, on_auth_kbdint_response },

@@ -20,6 +20,7 @@ enum auth_method {
     METHOD_PUBLICKEY,
     METHOD_PASSWORD,
     METHOD_KBDINT,
+    METHOD_HOSTBASED,
     METHOD_MAX
 };
 
@@ -116,15 +117,35 @@ int method_postpone(struct monitor *m, const struct ipc_auth_verdict *v) MUST_US
 /* The AuthenticationMethods of the options, as far as they can be fulfilled at all. */
 int method_init_chains(struct monitor *m) MUST_USE;
 
+/* A key that somebody wants to log in with, or the key of the host that they come from. */
+struct offered {
+    struct view algorithm, blob;
+    bool is_cert;
+    struct cert cert; /* if it is one */
+};
+
 /* ---- monitor_publickey.c ---- */
+/* Whether an option lets this algorithm and key in: their kind, size, revocation, and a certificate's signature. who, keyword: for
+ * the log. Fills the certificate in. */
+struct key_rules {
+    const char *who, *keyword, *accepted; /* "userauth_pubkey", name and value of the option */
+};
+bool key_is_usable(struct monitor *m, const struct key_rules *rules, struct offered *o);
+/* ": ED25519 SHA256:...", for the log. */
+void key_describe(const struct monitor *m, const struct offered *o, char *ret_text, size_t cap);
+/* A line for SSH_USER_AUTH. */
+int key_put_auth_info(const char *method, struct view key, struct buf *out) MUST_USE;
 int publickey_query(struct monitor *m, const struct ipc_auth_publickey_query *q, struct attempt *a) MUST_USE;
 int publickey_check(struct monitor *m, const struct ipc_auth_publickey *q, struct attempt *a) MUST_USE;
 /* from= and expiry-time of a line in force here and now; where it stands, "FILE:LINE", is for the log. */
 bool key_options_let_in(struct monitor *m, const char *where, const struct authorized_keys_options *o);
 
+/* ---- monitor_hostbased.c ---- */
+int hostbased_check(struct monitor *m, const struct ipc_auth_hostbased *q, struct attempt *a) MUST_USE;
+
 /* ---- monitor_cert.c ---- */
 /* A certificate that can be believed if its CA is: *ret is its parts, lent by blob. */
-bool cert_is_usable(struct monitor *m, struct view blob, struct cert *ret);
+bool cert_is_usable(struct monitor *m, const char *who, struct view blob, struct cert *ret);
 /* Kind, time, name (principal.p NULL: looked at already) and options; the last are merged into io. where as above. */
 bool cert_permits(struct monitor *m, const struct cert *c, struct view principal, const char *where,
                   struct authorized_keys_options *io);

@@ -19,21 +19,20 @@ enum {
 
 /* ---- is it a good one ---- */
 
-bool cert_is_usable(struct monitor *m, struct view blob, struct cert *ret)
+bool cert_is_usable(struct monitor *m, const char *who, struct view blob, struct cert *ret)
 {
     int err = cert_parse(blob, ret);
     if (err < 0) {
-        monitor_log(m, LOG_LEVEL_INFO, "userauth_pubkey: parse certificate: %s [preauth]", err_text(err));
+        monitor_log(m, LOG_LEVEL_INFO, "%s: parse certificate: %s [preauth]", who, err_text(err));
         return false;
     }
     if (!view_list_has(view_str(m->options.ca_signature_algorithms), ret->signature_algorithm)) {
-        monitor_log(m, LOG_LEVEL_INFO,
-                    "userauth_pubkey: certificate signature algorithm %.*s: not in CASignatureAlgorithms [preauth]",
+        monitor_log(m, LOG_LEVEL_INFO, "%s: certificate signature algorithm %.*s: not in CASignatureAlgorithms [preauth]", who,
                     VIEW_ARG(ret->signature_algorithm));
         return false;
     }
     err = cert_verify_signature(ret);
-    if (err < 0) monitor_log(m, LOG_LEVEL_INFO, "userauth_pubkey: certificate of its CA: %s [preauth]", err_text(err));
+    if (err < 0) monitor_log(m, LOG_LEVEL_INFO, "%s: signature of the certificate: %s [preauth]", who, err_text(err));
     return err == 0;
 }
 

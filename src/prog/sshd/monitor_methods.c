@@ -24,10 +24,9 @@ enum {
 static const struct {
     const char *name;
 } methods[METHOD_MAX] = {
-    [METHOD_NONE] = { "none" },
-    [METHOD_PUBLICKEY] = { "publickey" },
-    [METHOD_PASSWORD] = { "password" },
-    [METHOD_KBDINT] = { "keyboard-interactive" },
+    [METHOD_NONE] = { "none" },           [METHOD_PUBLICKEY] = { "publickey" },
+    [METHOD_PASSWORD] = { "password" },   [METHOD_KBDINT] = { "keyboard-interactive" },
+    [METHOD_HOSTBASED] = { "hostbased" },
 };
 
 bool method_is_enabled(const struct monitor *m, enum auth_method method)
@@ -40,6 +39,8 @@ bool method_is_enabled(const struct monitor *m, enum auth_method method)
         return o->password_authentication;
     case METHOD_KBDINT:
         return o->kbd_interactive_authentication;
+    case METHOD_HOSTBASED:
+        return o->hostbased_authentication;
     case METHOD_NONE:
         return true; /* lets in by an empty password only */
     default:
@@ -237,7 +238,7 @@ static bool root_is_refused(struct monitor *m, const struct attempt *a)
         ok = true;
         break;
     case CONF_ROOT_NO_PASSWORD:
-        ok = a->method == METHOD_PUBLICKEY;
+        ok = a->method == METHOD_PUBLICKEY || a->method == METHOD_HOSTBASED;
         break;
     case CONF_ROOT_FORCED_COMMANDS:
         ok = a->method == METHOD_PUBLICKEY && m->who.has_key_options && m->who.key_options.command;
@@ -255,7 +256,8 @@ int method_conclude(struct monitor *m, const struct attempt *given, bool *ret_su
     struct attempt a = *given;
     if (!m->who.valid || root_is_refused(m, &a) || !method_is_allowed(m, &a)) a.passed = false;
     if (!a.passed) return conclude_failure(m, &a);
-    if (a.method != METHOD_PUBLICKEY) TRY(buf_printf(&m->who.auth_info, "%s\n", a.method_name)); /* keys have written theirs */
+    if (a.method != METHOD_PUBLICKEY && a.method != METHOD_HOSTBASED)
+        TRY(buf_printf(&m->who.auth_info, "%s\n", a.method_name)); /* keys have written theirs */
     if (!chains_advance(m, &a)) {
         log_attempt(m, &a, false, "Partial");
         return send_verdict(m, AUTH_VERDICT_PARTIAL, NULL);

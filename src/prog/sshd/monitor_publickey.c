@@ -16,24 +16,16 @@ enum {
     SIGNED_BYTES_MAX = 256 * 1024
 };
 
-/* A key that somebody wants to log in with. */
-struct offered {
-    struct view algorithm, blob;
-    bool is_cert;
-    struct cert cert; /* if it is one */
-};
-
 /* ---- is this algorithm and key wanted at all ---- */
 
-static bool algorithm_is_accepted(const struct monitor *m, const struct key_type *type, const struct offered *o)
+static bool algorithm_is_accepted(const struct key_rules *rules, const struct key_type *type, const struct offered *o)
 {
     struct rd r = rd_of(o->blob);
     if (!type || !view_eq_str(rd_string(&r), type->blob_name)) return false;
-    return view_list_has(view_str(m->options.pubkey_accepted_algorithms), o->algorithm);
+    return view_list_has(view_str(rules->accepted), o->algorithm);
 }
 
-/* What follows "Accepted publickey for ... ssh2". */
-static void describe(const struct monitor *m, const struct offered *o, char *ret_text, size_t cap)
+void key_describe(const struct monitor *m, const struct offered *o, char *ret_text, size_t cap)
 {
     CLEANUP(freep) char *fingerprint = NULL, *ca_print = NULL;
     struct cert c;
@@ -52,20 +44,18 @@ static bool rsa_is_long_enough(struct monitor *m, const struct key *k)
     return false;
 }
 
-static bool key_is_usable(struct monitor *m, struct offered *o, struct attempt *a)
+bool key_is_usable(struct monitor *m, const struct key_rules *rules, struct offered *o)
 {
     CLEANUP(key_unrefp) struct key *k = NULL;
     const struct key_type *type = key_type_find(o->algorithm);
-    describe(m, o, a->detail, sizeof a->detail);
-    if (!method_is_allowed(m, a)) return false;
-    if (!algorithm_is_accepted(m, type, o)) {
-        monitor_log(m, LOG_LEVEL_INFO, "userauth_pubkey: signature algorithm %.*s not in PubkeyAcceptedAlgorithms [preauth]",
-                    VIEW_ARG(o->algorithm));
+    if (!algorithm_is_accepted(rules, type, o)) {
+        monitor_log(m, LOG_LEVEL_INFO, "%s: signature algorithm %.*s not in %s [preauth]", rules->who, VIEW_ARG(o->algorithm),
+                    rules->keyword);
         return false;
     }
     if (key_from_blob(o->blob, &k) < 0 || !rsa_is_long_enough(m, k)) return false;
     o->is_cert = type->is_cert;
-    if (o->is_cert && !cert_is_usable(m, o->blob, &o->cert)) return false;
+    if (o->is_cert && !cert_is_usable(m, rules->who, o->blob, &o->cert)) return false;
     return !monitor_key_is_revoked(m, o->blob);
 }
 
@@ -172,15 +162,14 @@ static bool user_has_key(struct monitor *m, const struct offered *k, struct atte
     return files_have_key(m, k, a) || (k->is_cert && cert_is_trusted(m, k->blob, &k->cert, a)) || command_has_key(m, k, a);
 }
 
-/* A line for SSH_USER_AUTH. */
-static int put_auth_info(struct view key, struct buf *out)
+int key_put_auth_info(const char *method, struct view key, struct buf *out)
 {
     struct rd r = rd_of(key);
     CLEANUP(buf_done) struct buf base64 = BUF_INIT(128 * 1024);
     TRY(base64_put(&base64, key));
     struct view type = rd_string(&r);
     TRY(rd_stop(&r));
-    return buf_printf(out, "publickey %.*s %.*s\n", VIEW_ARG(type), VIEW_ARG(buf_view(&base64)));
+    return buf_printf(out, "%s %.*s %.*s\n", method, VIEW_ARG(type), VIEW_ARG(buf_view(&base64)));
 }
 
 /* AuthenticationMethods publickey,publickey asks for two different keys; another certificate for the same key is none. */
@@ -204,14 +193,17 @@ static int note_use(struct monitor *m, struct view key)
     TRY(cert_plain_blob(key, &plain));
     wr_string(&w, buf_view(&plain));
     TRY(wr_end(&w));
-    return put_auth_info(key, &m->who.auth_info);
+    return key_put_auth_info("publickey", key, &m->who.auth_info);
 }
 
 static bool key_is_allowed(struct monitor *m, struct view algorithm, struct view key, struct attempt *a)
 {
     struct offered k = { .algorithm = algorithm, .blob = key };
+    const struct key_rules rules = { "userauth_pubkey", "PubkeyAcceptedAlgorithms", m->options.pubkey_accepted_algorithms };
+    key_describe(m, &k, a->detail, sizeof a->detail);
+    if (!method_is_allowed(m, a) || !key_is_usable(m, &rules, &k) || key_was_used(m, key)) return false;
     /* An applicant who cannot get in takes the same road as far as there is one. */
-    return key_is_usable(m, &k, a) && !key_was_used(m, key) && m->who.user && user_has_key(m, &k, a) && m->who.valid;
+    return m->who.user && user_has_key(m, &k, a) && m->who.valid;
 }
 
 static void forget_options(struct attempt *a)

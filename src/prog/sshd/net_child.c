@@ -107,6 +107,9 @@ static int ask_monitor(struct net_child *n, const struct auth_server_event *e)
     case AUTH_SERVER_PUBLICKEY:
         return IPC_SEND(m, auth_publickey, .user = e->user, .service = e->service, .method = e->method, .algorithm = e->algorithm,
                         .key = e->key, .signature = e->signature);
+    case AUTH_SERVER_HOSTBASED:
+        return IPC_SEND(m, auth_hostbased, .user = e->user, .service = e->service, .algorithm = e->algorithm, .key = e->key,
+                        .client_host = e->client_host, .client_user = e->client_user, .signature = e->signature);
     case AUTH_SERVER_PASSWORD:
         return IPC_SEND(m, auth_password, .user = e->user, .service = e->service, .password = password_of(e->secret));
     case AUTH_SERVER_PASSWORD_CHANGE:
