@@ -214,8 +214,8 @@ static int conclude_failure(struct monitor *m, const struct attempt *a)
 {
     bool counts = a->method != METHOD_NONE || m->who.tried;
     if (counts) {
+        if (method_is_allowed(m, a)) log_attempt(m, a, false, "Failed"); /* how loud goes by those before it */
         m->who.failures++;
-        if (method_is_allowed(m, a)) log_attempt(m, a, false, "Failed");
         record_failure(m, a);
         delay_failure(m->request_began);
     }
