@@ -40,7 +40,7 @@ h|u@h|-l u h|-l a b@h|b@h -l a|-p 77 h|h -p 77|-p 77 -p 88 h|ssh://h|ssh://h/|ss
 fe80::1%lo|a@b@h|-oPort=22 h|-oport=24 h|-4 h|-6 h|-46 h|h -4 -C -l z cmd -x|h cmd -l z|h -- -l|-- h -l z|-A h|-Aa h|-aA h|-K h|-k h|-X h|-xX h|-N h|-n h
 -fN h|-nNf h|-s h sftp|-T h|-t h|-tt h|-ttt h|-tT h|-Tt h|-g h|-gN h|-M h|-MM h|-S none h|-S /tmp/%C h|-S /tmp/%r@%h:%p u@h|-MS /tmp/x h|-L 1:b:2 h
 -L 1:b:2 -L *:3:c:4 -L [::1]:5:[::2]:6 h|-L /a:c:1 h|-R 1:b:2 h|-R 5 h|-R [::1]:5 h|-R 0:b:2 h|-R /a:/b h|-D 5 h|-D a:5 h|-J a h|-J u@a:22,[::1]:33 h
--J none h|-W a:1 h|-w 0:1 h|-w any h|-i /nonexistent h|-c aes128-ctr h|-m hmac-sha1 h|-e none h|-e a h|-B lo h|-b 127.0.0.1 h|-CC h|-q h|-vvv h|-qv h|-vq h
+-J none h|-J a,ssh://u@b:22 h|-J ssh://u@a:22,ssh://b h|-J ssh://u;x=y@a h|-J ssh://b/ h|-W a:1 h|-w 0:1 h|-w any h|-i /nonexistent h|-c aes128-ctr h|-m hmac-sha1 h|-e none h|-e a h|-B lo h|-b 127.0.0.1 h|-CC h|-q h|-vvv h|-qv h|-vq h
 -oHostname=%h.x h|-oHostname=127.1 h|HoSt|U@HOST|-oHostKeyAlias=AbC h|-oControlPath=%d/x-%n-%u-%i-%L h|-oControlPath=~/x h|-oControlPath=${FOO}/x h
 -oIdentityAgent=~/a-%h h|-oIdentityAgent=$FOO h|-oIdentityAgent=${FOO}/x h|-oForwardAgent=/a/%h h|-oUserKnownHostsFile=~/%h h|-oProxyCommand=nc h
 -oProxyJump=a -oProxyCommand=b h|-oProxyCommand=b -oProxyJump=a h|-oClearAllForwardings=yes -L1:a:2 h|-oBindAddress=1 -b 2 h|-b 2 -oBindAddress=1 h
@@ -96,6 +96,13 @@ def test_file(workdir, text):
     write_config(os.path.join(workdir, "inc", "b"), ["Port 3333"])
     path = write_config(os.path.join(workdir, "config"), text.replace("Include ", "Include %s/" % workdir).split("\n"))
     compare(["-F", path, "h"], set())
+
+
+def test_match_localnetwork(workdir):
+    path = write_config(os.path.join(workdir, "config"), ["Match localnetwork 198.51.100.0/24,127.0.0.0/8", "Port 9", "Match localnetwork 198.51.100.0/24", "User no",
+                                                          "Match !localnetwork 198.51.100.0/24", "HostKeyAlias yes"])
+    lines = dump(programs.SSH, ["-F", path, "h"])[1]
+    assert "port 9" in lines and "user no" not in lines and "hostkeyalias yes" in lines
 
 
 def test_dump_is_input_again(workdir):

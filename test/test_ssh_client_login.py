@@ -76,6 +76,52 @@ def test_what_keeps_it_from_the_server(anywhere, workdir, flags, words):
     assert anywhere.run("true", flags=["-q", *flags]).stderr == ""
 
 
+@pytest.mark.parametrize("keyword,value,query", [("KexAlgorithms", "diffie-hellman-group18-sha512", "kex"), ("Ciphers", "aes192-ctr", "cipher"), ("MACs", "hmac-sha2-512", "mac"),
+                                                 ("HostKeyAlgorithms", "ssh-ed25519", "HostKeyAlgorithms")])
+def test_nothing_in_common(debian_sshd, our_ssh, keyword, value, query):
+    """Both lists, and what to do."""
+    server = debian_sshd(["KexAlgorithms curve25519-sha256", "Ciphers aes128-ctr", "MACs hmac-sha2-256", "HostKeyAlgorithms rsa-sha2-512"])
+    done = our_ssh(server, ["%s %s" % (keyword, value), *(["Ciphers aes128-ctr"] if keyword == "MACs" else [])]).run("true")
+    assert done.returncode == 255
+    ours, theirs = done.stderr.splitlines()
+    assert ours == "We offer: %s. If one of theirs has to do, %s adds it (as in -o%s=+NAME; ssh -Q %s lists what there is)." % (value, keyword, keyword, query)
+    assert re.fullmatch(r"Unable to negotiate with 127\.0\.0\.1 port \d+: no matching .* found\. Their offer: \S+", theirs)
+
+
+def test_stdin_as_connection(anywhere):
+    """ProxyCommand -: somebody has connected already."""
+    with anywhere.server.connect() as s:
+        child = anywhere.start(flags=["-oProxyCommand=-", "-N", "-v"], stdin=s, stdout=s)
+        for line in child.stderr:
+            if b"Authenticated to 127.0.0.1 (via proxy)" in line:
+                break
+        else:
+            pytest.fail("no login")
+        child.terminate()
+        child.stderr.close()
+        child.wait(10)
+
+
+@needs_root
+def test_an_ordinary_user(debian_sshd, our_ssh, account, keys, workdir):
+    """Nothing of it needs root: keys and known_hosts in the user's home, which it makes, and a session."""
+    server = debian_sshd()
+    home = os.path.join(account.pw_dir, "alone")
+    os.mkdir(home)
+    key = os.path.join(home, "key")
+    with open(keys.user["ed25519"], encoding="utf-8") as src, open(key, "w", encoding="utf-8") as dst:
+        dst.write(src.read())
+    os.chmod(key, 0o600)
+    for path in (home, key):
+        os.chown(path, account.pw_uid, account.pw_gid)
+    known = os.path.join(home, "new", "known_hosts")
+    argv = [programs.SSH, "-F", "none", "-p", str(server.port), "-i", key, "-oUserKnownHostsFile=" + known, "-oGlobalKnownHostsFile=none", "-oStrictHostKeyChecking=accept-new",
+            "-oBatchMode=yes", "-oIdentityAgent=none", "127.0.0.1", "id -un; exit 3"]
+    done = process.run(["setpriv", "--reuid=" + account.pw_name, "--regid=" + str(account.pw_gid), "--init-groups", "env", "HOME=" + home, *argv], cwd="/")
+    assert (done.returncode, done.stdout) == (3, account.pw_name + "\n"), done.stderr
+    assert os.stat(known).st_uid == account.pw_uid and os.stat(known).st_mode & 0o777 == 0o600 and os.stat(os.path.dirname(known)).st_mode & 0o777 == 0o700
+
+
 def test_connect_timeout(anywhere):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -329,7 +329,7 @@ static const struct {
     { &conf_type_USERS, { "a b@10.0.0.0/8\nc*" } },
     { &conf_type_AUTH_METHODS, { "any", "publickey,password keyboard-interactive:pam" } },
     { &conf_type_CIDRS, { "none", "10.0.0.0/8,::1" } },
-    { &conf_type_PROXY_JUMP, { "none", "a", "u@a:22,[::1]:33,ssh://b" } },
+    { &conf_type_PROXY_JUMP, { "none", "a", "u@a:22,[::1]:33,b" } },
     { &conf_type_REKEY, { "default none", "1G 1h", "16", "1k none", "0 0" } },
     { &conf_type_IPQOS, { "ef cs0", "none", "0x10", "3 le", "af21 none" } },
     { &conf_type_TUN_DEVICE, { "any", "1", "1:2", "any:3" } },

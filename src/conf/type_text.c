@@ -1,5 +1,6 @@
 /* Types of options that are text: one string, or a list of words with a check for each. */
 #include "conf/conf_int.h"
+#include "conf/tokens.h"
 
 #include "base/ip_match.h"
 #include "base/pattern.h"
@@ -97,10 +98,27 @@ static int algs_parse(const struct conf_option *opt, const struct conf_words *wo
     return store_text(value, text);
 }
 
-/* "[user@]host[:port]" or "ssh://...", the host in brackets if it is an IPv6 address. */
-static bool is_jump(struct view hop)
+/* ssh://[user[;parameters]@]host[:port][/] as [user@]host[:port]; what is not such a URI stays as it is. ERR_FORMAT: it has a path.
+ */
+static int jump_put_plain(struct view hop, struct buf *out)
 {
-    if (view_has_prefix(hop, "ssh://")) hop = view_sub(hop, 6, SIZE_MAX);
+    if (!view_has_prefix(hop, "ssh://")) return buf_put_view(out, hop);
+    hop = view_sub(hop, 6, SIZE_MAX);
+    if (hop.len && hop.p[hop.len - 1] == '/') hop.len--;
+    const uint8_t *at = hop.len ? memrchr(hop.p, '@', hop.len) : NULL;
+    const uint8_t *host = at ? at + 1 : hop.p;
+    if (hop.len == 0 || memchr(host, '/', hop.len - (size_t)(host - hop.p))) return ERR_FORMAT;
+    struct view user = view_of(hop.p, at ? (size_t)(at - hop.p) : 0);
+    const uint8_t *parameters = user.len ? memchr(user.p, ';', user.len) : NULL;
+    if (parameters) user.len = (size_t)(parameters - user.p);
+    TRY(buf_put_view(out, user));
+    if (at) TRY(buf_put_u8(out, '@'));
+    return buf_put_view(out, view_of(host, hop.len - (size_t)(host - hop.p)));
+}
+
+/* "[user@]host[:port]", the host in brackets if it is an IPv6 address. */
+static bool is_plain_jump(struct view hop)
+{
     for (size_t i = hop.len; i-- > 0;)
         if (hop.p[i] == '@') {
             if (i == 0) return false;
@@ -117,6 +135,14 @@ static bool is_jump(struct view hop)
     return hop.p[host_end] == ':' && conf_port(view_sub(hop, host_end + 1, SIZE_MAX), 1, &port) == 0;
 }
 
+static bool is_jump(struct view hop)
+{
+    CLEANUP(buf_done) struct buf plain = BUF_INIT(CONF_EXPANDED_BYTES_MAX);
+    return jump_put_plain(hop, &plain) == 0 && is_plain_jump(buf_view(&plain));
+}
+
+/* As OpenSSH has it: the last hop, which is dialled first, without its scheme; those before it are handed on as they were written.
+ */
 static int proxy_jump_parse(const struct conf_option *opt UNUSED, const struct conf_words *words, struct conf_parse_ctx *ctx,
                             void *value)
 {
@@ -126,7 +152,12 @@ static int proxy_jump_parse(const struct conf_option *opt UNUSED, const struct c
         if (!is_jump(hop))
             return conf_complain(ctx, "Invalid ProxyJump \"%.*s\"; allowed: [user@]host[:port], several separated by commas",
                                  VIEW_ARG(text));
-    return store_text(value, text);
+    CLEANUP(buf_done) struct buf plain = BUF_INIT(CONF_EXPANDED_BYTES_MAX);
+    size_t last = text.len;
+    while (last && text.p[last - 1] != ',') last--;
+    TRY(buf_put_view(&plain, view_sub(text, 0, last)));
+    TRY(jump_put_plain(view_sub(text, last, SIZE_MAX), &plain));
+    return store_text(value, buf_view(&plain));
 }
 
 #define TEXT_TYPE(word, parse_fn, ...)                                   \

@@ -69,6 +69,24 @@ static int interface_address(const char *name, const struct sock_addr *to, struc
     return err;
 }
 
+int sock_interface_addrs(struct sock_addrs *ret)
+{
+    struct ifaddrs *all;
+    if (getifaddrs(&all) < 0) return ERR_SYS(errno);
+    struct sock_addrs found = SOCK_ADDRS_INIT;
+    found.v = calloc(SOCK_ADDRS_MAX, sizeof *found.v);
+    for (struct ifaddrs *i = all; found.v && i && found.n < SOCK_ADDRS_MAX; i = i->ifa_next) {
+        if (!i->ifa_addr || !(i->ifa_flags & IFF_UP) || !is_inet_family(i->ifa_addr->sa_family)) continue;
+        struct sock_addr *a = &found.v[found.n++];
+        a->len = i->ifa_addr->sa_family == AF_INET6 ? sizeof a->in6 : sizeof a->in;
+        memcpy(&a->storage, i->ifa_addr, a->len);
+    }
+    freeifaddrs(all);
+    if (!found.v) return ERR_NOMEM;
+    *ret = found;
+    return 0;
+}
+
 static int bind_address(const struct sock_connect *how, const struct sock_addr *to, struct sock_addr *ret)
 {
     if (!how->bind_address) return interface_address(how->bind_interface, to, ret);

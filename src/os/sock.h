@@ -72,6 +72,8 @@ void sock_peer_text(int fd, struct sock_text *ret);
 void sock_local_text(int fd, struct sock_text *ret);
 int sock_peer_addr(int fd, struct sock_addr *ret) MUST_USE;
 int sock_local_addr(int fd, struct sock_addr *ret) MUST_USE;
+/* Of this machine: of all interfaces that are up, the loopback too. ERR_NOMEM. */
+int sock_interface_addrs(struct sock_addrs *ret) MUST_USE;
 bool sock_is_inet(int fd); /* a connected TCP socket over IPv4 or IPv6 */
 /* Who is at the other end of a unix socket. */
 int sock_peer_uid(int fd, uid_t *ret_uid) MUST_USE;

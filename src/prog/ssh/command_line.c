@@ -159,9 +159,11 @@ static bool jump_names_are_safe(const char *jumps)
     struct view list = view_str(jumps), hop;
     if (view_eq_str(list, "none")) return true;
     while (view_next_in_list(&list, &hop)) {
-        CLEANUP(freep) char *copy = view_dup_str(hop);
+        bool is_uri = view_has_prefix(hop, "ssh://");
+        CLEANUP(freep) char *copy = view_dup_str(is_uri ? view_sub(hop, 6, SIZE_MAX) : hop);
         char *at = copy ? strrchr(copy, '@') : NULL;
         if (at) *at = 0;
+        if (at && is_uri) copy[strcspn(copy, ";")] = 0; /* parameters */
         if (!copy || !host_is_safe(at ? at + 1 : copy) || (at && !user_is_safe(copy))) return false;
     }
     return true;

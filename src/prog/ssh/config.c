@@ -4,6 +4,7 @@
 #include "conf/tokens.h"
 #include "crypto/digest.h"
 #include "base/base64.h"
+#include "base/ip_match.h"
 #include "io/config_file.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -201,6 +202,21 @@ static int match_exec(void *arg, const char *command, UNUSED const struct ssh_op
     return WEXITSTATUS(status) == 0 ? 1 : 0;
 }
 
+/* ---- Match localnetwork ---- */
+
+static int match_local_network(UNUSED void *arg, const char *list)
+{
+    CLEANUP(sock_addrs_done) struct sock_addrs addrs = SOCK_ADDRS_INIT;
+    TRY(sock_interface_addrs(&addrs));
+    for (size_t i = 0; i < addrs.n; i++) {
+        struct sock_text text;
+        int verdict;
+        sock_addr_text(&addrs.v[i], &text);
+        if (ip_list_match(view_str(text.host), view_str(list), &verdict) == 0 && verdict > 0) return 1;
+    }
+    return 0;
+}
+
 /* ---- files ---- */
 
 static int eval_file(struct client *c, const struct config_file *file, struct ssh_conf_ctx *ctx, bool must_exist)
@@ -289,6 +305,7 @@ static int load(struct client *c)
                                 .command = c->cmd.command ? c->cmd.command : "",
                                 .version = "Nacre_" NACRE_VERSION,
                                 .exec = match_exec,
+                                .local_network = match_local_network,
                                 .arg = c,
                                 .log = &c->sink.log };
     TRY(eval_files(c, &ctx));

@@ -178,9 +178,32 @@ static void say_no_ident(struct client *c, int err, const char *peer)
 static void say_bad_packet(struct client *c, int err, const char *peer)
 {
     bool is_mac = err == ERR_MAC;
-    if (c->sink.log.level < LOG_LEVEL_DEBUG1)
+    if (c->sink.log.level < LOG_LEVEL_DEBUG1 && err == ERR_PACKET_LENGTH)
+        log_error(&c->sink.log, "Bad packet length %u.", transport_bad_length(wire_io_transport(c->wire)));
+    else if (c->sink.log.level < LOG_LEVEL_DEBUG1)
         log_error(&c->sink.log, "%s", is_mac ? "Corrupted MAC on input." : err_text(err)); /* debug1 has told more */
     client_fatal(c, "ssh_dispatch_run_fatal: Connection to %s: %s", peer, err_text(ERR_MAC));
+}
+
+static void say_nothing_in_common(struct client *c, int err, const char *peer)
+{
+    struct transport *t = wire_io_transport(c->wire);
+    const struct ssh_options *o = &c->options;
+    const struct {
+        int err;
+        const char *keyword, *query, *ours;
+    } lists[] = { { ERR_NO_KEX_ALG, "KexAlgorithms", "kex", o->kex_algorithms },
+                  { ERR_NO_HOST_KEY_ALG, "HostKeyAlgorithms", "HostKeyAlgorithms", o->host_key_algorithms },
+                  { ERR_NO_CIPHER_ALG, "Ciphers", "cipher", o->ciphers },
+                  { ERR_NO_MAC_ALG, "MACs", "mac", o->macs },
+                  { ERR_NO_COMPRESSION_ALG, "Compression", "compression", algorithms_compression(o->compression) } };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        if (lists[i].err == err)
+            log_error(&c->sink.log,
+                      "We offer: %s. If one of theirs has to do, %s adds it (as in -o%s=+NAME; ssh -Q %s lists what there is).",
+                      lists[i].ours, lists[i].keyword, lists[i].keyword, lists[i].query);
+    client_fatal(c, "Unable to negotiate with %s: %s. Their offer: %.*s", peer, err_text(err),
+                 VIEW_ARG(transport_peer_offer(t, err)));
 }
 
 static void say_why(struct client *c, int err)
@@ -195,8 +218,7 @@ static void say_why(struct client *c, int err)
     } else if (err == ERR_PEER_CLOSED || err_errno(err) == ECONNRESET || err_errno(err) == EPIPE)
         say_gone(c, err, peer);
     else if (transport_peer_offer(t, err).len)
-        client_fatal(c, "Unable to negotiate with %s: %s. Their offer: %.*s", peer, err_text(err),
-                     VIEW_ARG(transport_peer_offer(t, err)));
+        say_nothing_in_common(c, err, peer);
     else if (err == ERR_HOST_KEY_REJECTED)
         return; /* said by host_key.c */
     else if (err == ERR_TIMEOUT)

@@ -226,8 +226,9 @@ static int on_reply(struct session *s, const struct conn_event *e)
 static int on_global_request(struct client *c, const struct conn_event *e)
 {
     client_log(c, LOG_LEVEL_DEBUG1, "client_input_global_request: rtype %.*s want_reply %d", VIEW_ARG(e->name), e->want_reply);
-    if (view_eq_str(e->name, "hostkeys-00@openssh.com")) return host_keys_announced(c, e->data);
-    return e->want_reply ? conn_answer_global(conn_io_conn(c->conn_io), e->question, false, VIEW_EMPTY) : 0;
+    bool known = view_eq_str(e->name, "hostkeys-00@openssh.com");
+    if (known) TRY(host_keys_announced(c, e->data));
+    return e->want_reply ? conn_answer_global(conn_io_conn(c->conn_io), e->question, known, VIEW_EMPTY) : 0;
 }
 
 /* Nothing was asked to be forwarded, so nothing may come. */

@@ -109,6 +109,7 @@ static int length_read(struct packet_in *in, uint32_t *ret_len)
 static int length_check(struct packet_in *in, uint32_t len, uint32_t length_max)
 {
     size_t block = packet_keys_block(&in->keys);
+    in->bad_len = len;
     if (len < PACKET_LENGTH_MIN || len > length_max) {
         log_debug(in->log, "Bad packet length %u.", len);
         return ERR_PACKET_LENGTH;

@@ -82,6 +82,7 @@ struct packet_in {
     const struct log *log;
     /* the packet at start */
     uint32_t packet_len; /* 0: not known yet */
+    uint32_t bad_len;    /* what ERR_PACKET_LENGTH was about */
     size_t opened;       /* bytes of it that a stream cipher has decrypted */
     size_t doomed;       /* CBC: bytes still to swallow before the error is shown; see packet_doom() */
 };

@@ -454,6 +454,7 @@ struct view transport_peer_ident(const struct transport *t) { return buf_view(&t
 const char *transport_host_key_algorithm(const struct transport *t) { return t->kex.host_key_name; }
 struct view transport_host_key(const struct transport *t) { return buf_view(&t->host_key); }
 bool transport_has_part(const struct transport *t) { return packet_in_raw(&t->in).len > 0; }
+uint32_t transport_bad_length(const struct transport *t) { return t->in.bad_len; }
 bool transport_in_kex(const struct transport *t) { return t->state != STATE_RUN; }
 int transport_error(const struct transport *t) { return t->err; }
 

@@ -158,6 +158,8 @@ struct view transport_host_key(const struct transport *t);           /* blob use
 struct view transport_peer_offer(const struct transport *t, int err);
 /* A packet is here in part. */
 bool transport_has_part(const struct transport *t);
+/* Of the packet that ended it all with ERR_PACKET_LENGTH: what it said of its length. */
+uint32_t transport_bad_length(const struct transport *t);
 bool transport_in_kex(const struct transport *t);
 int transport_error(const struct transport *t); /* the sticky error or 0 */
 struct transport_traffic {
