@@ -228,6 +228,16 @@ int spawn_set_limit(int what, rlim_t value)
     return check(setrlimit((__rlimit_resource_t)what, &r));
 }
 
+int spawn_raise_files(rlim_t *ret_n)
+{
+    struct rlimit limit;
+    TRY(check(getrlimit(RLIMIT_NOFILE, &limit)));
+    limit.rlim_cur = limit.rlim_max;
+    TRY(check(setrlimit(RLIMIT_NOFILE, &limit)));
+    *ret_n = limit.rlim_cur;
+    return 0;
+}
+
 void spawn_reset_signals(bool ignore_pipe)
 {
     struct sigaction by_default = { .sa_handler = SIG_DFL }, ignore = { .sa_handler = SIG_IGN };

@@ -86,6 +86,8 @@ int spawn_hide_memory(void) MUST_USE;
 int spawn_lock_memory(void) MUST_USE;
 int spawn_no_new_privs(void) MUST_USE;
 int spawn_set_limit(int what, rlim_t value) MUST_USE;
+/* As many descriptors as the hard limit allows; how many that are. */
+int spawn_raise_files(rlim_t *ret_n) MUST_USE;
 /* All signal handlers to default, no signal blocked; SIGPIPE ignored if ignore_pipe. */
 void spawn_reset_signals(bool ignore_pipe);
 /* An open program (O_PATH) for exec_fd: this very binary if path is NULL. */

@@ -22,6 +22,7 @@ SSHD = ours("sshd", "sshd")
 KEYGEN = ours("keygen", "ssh-keygen")
 AGENT = ours("agent", "ssh-agent")
 ADD = ours("add", "ssh-add")
+KEYSCAN = ours("keyscan", "ssh-keyscan")
 SFTP_SERVER = ours("sftp-server", "sftp-server")
 
 

@@ -1,47 +1,22 @@
 /* SSHFP records: RFC 4255, 6594, 7479. */
 #include "prog/keygen/keygen.h"
 
-#include "base/base64.h"
 #include "base/log.h"
-#include "key/cert.h"
+#include "key/sshfp.h"
 
 #include <stdio.h>
 
 enum {
-    SSHFP_SHA1 = 1,
-    SSHFP_SHA256 = 2
+    RECORD_BYTES_MAX = 8192
 };
-
-/* RFC 4255 3.1.1: RSA 1; 6594: ECDSA 3; 7479: Ed25519 4. 0: none, which goes for keys on tokens too. */
-static unsigned algorithm_number(const struct key_type *t)
-{
-    static const uint8_t numbers[PKEY_TYPE_MAX] = {
-        [PKEY_RSA] = 1, [PKEY_ECDSA_P256] = 3, [PKEY_ECDSA_P384] = 3, [PKEY_ECDSA_P521] = 3, [PKEY_ED25519] = 4
-    };
-    return t->is_sk ? 0 : numbers[t->pkey];
-}
-
-static int print_record(const struct keygen_options *o, unsigned algorithm, struct view blob, unsigned number, enum digest_alg alg)
-{
-    uint8_t digest[DIGEST_MAX_BYTES];
-    CLEANUP(buf_done) struct buf hex = BUF_INIT(2 * DIGEST_MAX_BYTES);
-    TRY(digest_once(alg, blob, digest));
-    TRY(hex_put(&hex, view_of(digest, digest_len(alg))));
-    if (o->generic_dns)
-        printf("%s IN TYPE44 \\# %zu %02x %02x %.*s\n", o->host, 2 + digest_len(alg), algorithm, number, VIEW_ARG(buf_view(&hex)));
-    else
-        printf("%s IN SSHFP %u %u %.*s\n", o->host, algorithm, number, VIEW_ARG(buf_view(&hex)));
-    return 0;
-}
 
 static int print_records(const struct keygen_options *o, const struct key *k)
 {
-    unsigned algorithm = algorithm_number(key_type_of(k));
-    if (algorithm == 0) return ERR_KEY_TYPE;
-    CLEANUP(buf_done) struct buf plain = BUF_INIT(64 * 1024);
-    TRY(cert_plain_blob(key_blob(k), &plain));
-    TRY(print_record(o, algorithm, buf_view(&plain), SSHFP_SHA1, DIGEST_SHA1));
-    return print_record(o, algorithm, buf_view(&plain), SSHFP_SHA256, DIGEST_SHA256);
+    CLEANUP(buf_done) struct buf out = BUF_INIT(RECORD_BYTES_MAX);
+    static const enum digest_alg hashes[] = { DIGEST_SHA1, DIGEST_SHA256 };
+    for (size_t i = 0; i < ARRAY_LEN(hashes); i++) TRY(sshfp_put(view_str(o->host), k, hashes[i], o->generic_dns, &out));
+    printf("%.*s", VIEW_ARG(buf_view(&out)));
+    return 0;
 }
 
 /* 0, ERR_SYS for a file that is not there, other errors said. */

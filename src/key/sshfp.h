@@ -1,0 +1,8 @@
+/* SSHFP records as text: RFC 4255, 6594, 7479. */
+#pragma once
+
+#include "key/key.h"
+
+/* One line "HOST IN SSHFP ALGORITHM HASH HEX\n", or the generic form of RFC 3597 ("TYPE44 \# ..."), appended. A certificate's is
+ * its plain key's. hash is SHA-1 or SHA-256. ERR_KEY_TYPE: there is no number for keys of this type. */
+int sshfp_put(struct view host, const struct key *k, enum digest_alg hash, bool generic, struct buf *out) MUST_USE;
