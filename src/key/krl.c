@@ -235,12 +235,12 @@ int krl_add_key_by_digest(struct krl *k, enum digest_alg alg, struct view blob)
     return krl_add_digest(k, alg, view_of(digest, digest_len(alg)));
 }
 
-int krl_add_certificate(struct krl *k, struct view ca, struct view cert_blob)
+int krl_add_certificate(struct krl *k, struct view cert_blob)
 {
     struct cert c;
     TRY(cert_parse(cert_blob, &c));
-    if (ca.len == 0) ca = c.ca_key;
-    return c.serial ? krl_add_serials(k, ca, (struct krl_serials){ c.serial, c.serial }) : krl_add_key_id(k, ca, c.key_id);
+    return c.serial ? krl_add_serials(k, c.ca_key, (struct krl_serials){ c.serial, c.serial })
+                    : krl_add_key_id(k, c.ca_key, c.key_id);
 }
 
 void krl_sort(struct krl *k)

@@ -45,8 +45,8 @@ int krl_add_key(struct krl *k, struct view blob) MUST_USE;
 int krl_add_digest(struct krl *k, enum digest_alg alg, struct view digest) MUST_USE;
 /* The same, computed from the blob here. */
 int krl_add_key_by_digest(struct krl *k, enum digest_alg alg, struct view blob) MUST_USE;
-/* A certificate blob by its serial or, if that is 0, its key id. Its own CA is the section unless ca is given. */
-int krl_add_certificate(struct krl *k, struct view ca, struct view cert_blob) MUST_USE;
+/* A certificate blob by its serial or, if that is 0, its key id, under its CA. ERR_KEY_TYPE: it is none. */
+int krl_add_certificate(struct krl *k, struct view cert_blob) MUST_USE;
 
 /* Whether the key is revoked, itself or by a hash; of a certificate also its CA's key, and its serial (never 0) and key id in its
  * CA's section or in the one for every CA. What cannot be decided (not a key, no memory) is revoked. Sorts what was added first. */

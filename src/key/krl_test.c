@@ -108,7 +108,7 @@ static void certificates_are_found_by_serial_id_and_ca(UNUSED void **state)
             cert = false;
             break;
         case 8:
-            assert_ok(krl_add_certificate(k, VIEW_EMPTY, blob));
+            assert_ok(krl_add_certificate(k, blob));
             break;
         }
         for (int round = 0; round < 2; round++) {
@@ -132,7 +132,7 @@ static void a_serial_of_zero_names_nothing(UNUSED void **state)
     assert_int_equal(krl_add_serials(k, every_ca, (struct krl_serials){ 9, 8 }), ERR_RANGE);
     assert_ok(krl_add_serials(k, every_ca, (struct krl_serials){ 1, UINT64_MAX }));
     assert_false(krl_has(k, key_blob(rsa)));
-    assert_ok(krl_add_certificate(k, VIEW_EMPTY, key_blob(rsa)));
+    assert_ok(krl_add_certificate(k, key_blob(rsa)));
     assert_true(krl_has(k, key_blob(rsa)));
     assert_int_equal(count(k, KRL_ENTRY_KEY_ID), 1);
 }

@@ -4,6 +4,26 @@
 #include "base/buf.h"
 #include "base/random.h"
 
+enum {
+    MODULI_TYPE_SAFE = 2,           /* the number is p */
+    MODULI_TYPE_SOPHIE_GERMAIN = 4, /* the number is q of p = 2q + 1 */
+    MODULI_TESTS_COMPOSITE = 1,     /* bits of tests */
+    MODULI_TESTS_SIEVE = 2,
+    MODULI_TESTS_MILLER_RABIN = 4,
+    MODULI_NUMBER_BYTES_MAX = 16384 / 8,
+};
+/* A line: time, type, tests, trials, size (bits - 1), generator, number. */
+struct moduli_line {
+    unsigned type, tests, trials, bits, generator;
+    struct view hex; /* of the number */
+};
+/* False for comments, blank lines and what is no such line; the digits of hex, which is lent by it, are not looked at. */
+bool moduli_line_parse(struct view text, struct moduli_line *ret);
+/* hex as bytes, appended. ERR_FORMAT. */
+int moduli_line_number(const struct moduli_line *l, struct buf *out) MUST_USE;
+/* Appends the line; time is YYYYMMDDHHMMSS. The number is given by its bytes, bits and hex of l are not looked at. */
+int moduli_line_put(const struct moduli_line *l, const char *time, struct view number, struct buf *out) MUST_USE;
+
 struct moduli_group {
     unsigned bits;
     struct buf p, g; /* big-endian magnitudes */

@@ -5,9 +5,9 @@
 #include "key/key.h"
 
 enum {
-    SSHSIG_BYTES_MAX = 1024 * 1024, /* of a signature's file */
-    SSHSIG_HASH = DIGEST_SHA512,    /* default */
+    SSHSIG_BYTES_MAX = 1024 * 1024 /* of a signature's file */
 };
+#define SSHSIG_HASH DIGEST_SHA512 /* default */
 
 /* Views lent by the decoded bytes. */
 struct sshsig {

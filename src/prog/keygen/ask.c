@@ -209,7 +209,12 @@ int load_public(const char *path, struct key **ret)
     CLEANUP(buf_done) struct buf file = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX), beside = BUF_INIT(PRIVATE_FILE_BYTES_MAX);
     char public_path[PATH_BYTES_MAX + 8];
     snprintf(public_path, sizeof(public_path), "%s.pub", path);
-    TRY(load_file(path, &file));
+    int err = load_file(path, &file);
+    if (file_err_is_missing(err)) { /* the private half may be elsewhere, in an agent for one */
+        if (file_read(public_path, &beside) < 0) return err;
+        return public_file_parse(buf_view(&beside), ret);
+    }
+    TRY(err);
     bool is_private = has_private(buf_view(&file));
     if (is_private && file_read(public_path, &beside) == 0 && public_file_parse(buf_view(&beside), ret) == 0) return 0;
     /* an unencrypted file has the comment, which its clear half has not */

@@ -1,8 +1,11 @@
 /* ssh-keygen: what the command line asked for, and the functions that do it. Each mode is a function that gives the exit status;
  * errors are said where they are met. Files: main.c (table of options, table of modes), ask.c (prompts and loading keys), make.c
- * (new keys, -A), change.c (-p, -c), show.c (-l, -B, -y), convert.c (-e, -i), hosts.c (-F, -R, -H), certs.c (-L), dns.c (-r). */
+ * (new keys, -A), change.c (-p, -c), show.c (-l, -B, -y), convert.c (-e, -i), hosts.c (-F, -R, -H), certs.c (-L), dns.c (-r),
+ * certify.c (-s), krl.c (-k, -Q), sign_file.c
+ * (-Y), moduli.c (-M). */
 #pragma once
 
+#include "base/strv.h"
 #include "crypto/digest.h"
 #include "key/private_file.h"
 
@@ -15,7 +18,19 @@ enum {
 };
 
 struct keygen_options {
-    const char *file, *comment, *passphrase, *new_passphrase, *type, *format, *host, *cipher;
+    const char *file, *comment, *passphrase, *new_passphrase, *type, *format, *cipher;
+    const char *host;         /* -F, -R, -r; with -Y the file of revoked keys */
+    const char *signing_file; /* -s: the CA's key; with -Y the signature */
+    const char *identity;     /* -I: a certificate's key id; with -Y who signed */
+    const char *names;        /* -n: a certificate's principals; with -Y the namespace */
+    const char *validity;
+    const char *operation; /* behind -Y or -M */
+    struct strv options;   /* -O */
+    char **files;          /* words behind the flags */
+    size_t n_files;
+    uint64_t serial;
+    bool has_serial, serial_counts;
+    unsigned host_certificate, use_agent, update_list;
     int64_t bits, rounds;
     bool has_bits;
     unsigned generic_dns;
@@ -34,7 +49,11 @@ struct keygen_options {
 
 typedef int keygen_mode_fn(struct keygen_options *o);
 keygen_mode_fn make_key, make_host_keys, change_passphrase, change_comment, show_fingerprint, show_bubblebabble, show_public,
-    convert_export, convert_import, hosts_find, hosts_remove, hosts_hash, show_certificates, show_dns;
+    convert_export, convert_import, hosts_find, hosts_remove, hosts_hash, show_certificates, show_dns, certify, krl_make, krl_ask,
+    sign_file, moduli_work;
+
+/* Prints how the program is called. Gives EXIT_SAID_NO. */
+int usage(void);
 
 /* stderr, one line; gives EXIT_FATAL. */
 int say_fatal(const char *fmt, ...) PRINTF(1, 2);

@@ -13,6 +13,10 @@
 /* Modes in the order in which they win when several are asked for, as in OpenSSH. */
 enum mode {
     MODE_MAKE,
+    MODE_SIGN_FILE,
+    MODE_KRL_MAKE,
+    MODE_KRL_ASK,
+    MODE_CERTIFY,
     MODE_HOST_KEYS,
     MODE_REMOVE,
     MODE_FIND,
@@ -26,24 +30,33 @@ enum mode {
     MODE_EXPORT,
     MODE_IMPORT,
     MODE_PUBLIC,
+    MODE_MODULI,
     MODE_MAX
 };
 
-static keygen_mode_fn *const mode_fns[MODE_MAX] = {
-    [MODE_CERTIFICATES] = show_certificates,
-    [MODE_DNS] = show_dns,
-    [MODE_MAKE] = make_key,
-    [MODE_HOST_KEYS] = make_host_keys,
-    [MODE_REMOVE] = hosts_remove,
-    [MODE_FIND] = hosts_find,
-    [MODE_HASH] = hosts_hash,
-    [MODE_FINGERPRINT] = show_fingerprint,
-    [MODE_BABBLE] = show_bubblebabble,
-    [MODE_PASSPHRASE] = change_passphrase,
-    [MODE_COMMENT] = change_comment,
-    [MODE_EXPORT] = convert_export,
-    [MODE_IMPORT] = convert_import,
-    [MODE_PUBLIC] = show_public,
+static const struct mode_row {
+    keygen_mode_fn *run;
+    bool takes_files, takes_options; /* words that are no flags; -O */
+} mode_rows[MODE_MAX] = {
+    [MODE_SIGN_FILE] = { sign_file, true, true },
+    [MODE_KRL_MAKE] = { krl_make, true, false },
+    [MODE_KRL_ASK] = { krl_ask, true, false },
+    [MODE_CERTIFY] = { certify, true, true },
+    [MODE_CERTIFICATES] = { show_certificates },
+    [MODE_DNS] = { show_dns, false, true },
+    [MODE_MAKE] = { make_key },
+    [MODE_HOST_KEYS] = { make_host_keys },
+    [MODE_REMOVE] = { hosts_remove },
+    [MODE_FIND] = { hosts_find },
+    [MODE_HASH] = { hosts_hash },
+    [MODE_FINGERPRINT] = { show_fingerprint },
+    [MODE_BABBLE] = { show_bubblebabble },
+    [MODE_PASSPHRASE] = { change_passphrase },
+    [MODE_COMMENT] = { change_comment },
+    [MODE_EXPORT] = { convert_export },
+    [MODE_IMPORT] = { convert_import },
+    [MODE_PUBLIC] = { show_public },
+    [MODE_MODULI] = { moduli_work, true, true },
 };
 
 struct command_line {
@@ -58,6 +71,8 @@ static int take_rounds(struct command_line *c, const char *value);
 static int take_hash(struct command_line *c, const char *value);
 static int take_format(struct command_line *c, const char *value);
 static int take_cipher(struct command_line *c, const char *value);
+static int take_serial(struct command_line *c, const char *value);
+static int add_option(struct command_line *c, const char *value);
 
 /* What an option does: sets a string, counts, chooses a mode, is checked by a function, or is for a mode that is not there. */
 static const struct option_row {
@@ -78,6 +93,22 @@ static const struct option_row {
     const char *what; /* usage line of a mode; LATER: the name of what is missing */
 } option_rows[] = {
 #define AT(member) .offset = offsetof(struct keygen_options, member)
+    { 'Y', OPT_MODE_TEXT, AT(operation), .mode = MODE_SIGN_FILE,
+      .what = "sign -f key -n namespace [-U] [-O option] [file ...]: sign files" },
+    { 's', OPT_MODE_TEXT, AT(signing_file), .mode = MODE_CERTIFY,
+      .what = "ca_key -I identity [-hU] [-n principals] [-O option] [-t algorithm] [-V validity] [-z serial] file ...: certify" },
+    { 'k', OPT_MODE, .mode = MODE_KRL_MAKE, .what = "-f krl [-u] [-s ca_public] [-z version] [file ...]: make a revocation list" },
+    { 'Q', OPT_MODE, .mode = MODE_KRL_ASK, .what = "[-l] -f krl [file ...]: ask a revocation list" },
+    { 'M', OPT_MODE_TEXT, AT(operation), .mode = MODE_MODULI,
+      .what = "generate|screen [-f input_file] [-O option] output_file: Diffie-Hellman groups" },
+    { 'I', OPT_TEXT, AT(identity) },
+    { 'n', OPT_TEXT, AT(names) },
+    { 'V', OPT_TEXT, AT(validity) },
+    { 'h', OPT_COUNT, AT(host_certificate) },
+    { 'U', OPT_COUNT, AT(use_agent) },
+    { 'u', OPT_COUNT, AT(update_list) },
+    { 'z', OPT_CHECKED, .check = take_serial },
+    { 'O', OPT_CHECKED, .check = add_option },
     { 'A', OPT_MODE, .mode = MODE_HOST_KEYS, .what = "[-f prefix] [-a rounds]: make the missing host keys" },
     { 'B', OPT_MODE, .mode = MODE_BABBLE, .what = "[-f file]: bubblebabble digest" },
     { 'c', OPT_MODE, .mode = MODE_COMMENT, .what = "[-C comment] [-f file] [-P passphrase] [-a rounds]: change the comment" },
@@ -108,21 +139,8 @@ static const struct option_row {
     { 'v', OPT_COUNT, AT(verbose) },
     { 'o', OPT_IGNORED },
     { 'D', OPT_LATER_TEXT, .what = "PKCS#11 tokens" },
-    { 'I', OPT_LATER_TEXT, .what = "making certificates" },
-    { 's', OPT_LATER_TEXT, .what = "making certificates" },
-    { 'h', OPT_LATER, .what = "making certificates" },
-    { 'U', OPT_LATER, .what = "signing with an agent's key" },
-    { 'n', OPT_LATER_TEXT, .what = "making certificates and signatures" },
-    { 'V', OPT_LATER_TEXT, .what = "making certificates" },
-    { 'z', OPT_LATER_TEXT, .what = "making certificates" },
     { 'K', OPT_LATER, .what = "resident keys of security keys" },
     { 'w', OPT_LATER_TEXT, .what = "security keys" },
-    { 'O', OPT_LATER_TEXT, .what = "what takes options" },
-    { 'k', OPT_LATER, .what = "key revocation lists" },
-    { 'u', OPT_LATER, .what = "key revocation lists" },
-    { 'Q', OPT_LATER, .what = "key revocation lists" },
-    { 'M', OPT_LATER_TEXT, .what = "making Diffie-Hellman moduli" },
-    { 'Y', OPT_LATER_TEXT, .what = "signing files" },
 #undef AT
 };
 
@@ -138,7 +156,7 @@ static bool takes_value(const struct option_row *row)
     return row->kind == OPT_TEXT || row->kind == OPT_MODE_TEXT || row->kind == OPT_CHECKED || row->kind == OPT_LATER_TEXT;
 }
 
-static int usage(void)
+int usage(void)
 {
     fprintf(stderr, "usage: ssh-keygen [-q] [-t ecdsa|ed25519|rsa] [-b bits] [-C comment] [-f file] [-N passphrase] [-m format] "
                     "[-Z cipher] [-a rounds]\n");
@@ -174,6 +192,25 @@ static int take_rounds(struct command_line *c, const char *value)
 {
     const char *wrong = parse_number(value, 1, PRIVATE_FILE_ROUNDS_MAX, &c->o.rounds);
     return wrong ? say_fatal("Invalid number: %s (%s)", value, wrong) : 0;
+}
+
+/* A certificate's serial, with + before it the first of several; or a list's version. */
+static int take_serial(struct command_line *c, const char *value)
+{
+    char *end;
+    c->o.serial_counts = *value == '+';
+    const char *digits = value + c->o.serial_counts;
+    errno = 0;
+    c->o.serial = strtoull(digits, &end, 10);
+    if (*digits < '0' || *digits > '9' || *end || errno) return say_fatal("Invalid serial number \"%s\"", value);
+    c->o.has_serial = true;
+    return 0;
+}
+
+static int add_option(struct command_line *c, const char *value)
+{
+    int err = strv_add(&c->o.options, view_str(value));
+    return err < 0 ? say_fatal("%s", err_text(err)) : 0;
 }
 
 static int take_hash(struct command_line *c, const char *value)
@@ -265,9 +302,9 @@ static int parse(struct command_line *c, int argc, char **argv)
         int status = take_option(c, row, optarg);
         if (status) return status;
     }
-    if (optind == argc) return 0;
-    fprintf(stderr, "Too many arguments.\n");
-    return usage();
+    c->o.files = argv + optind;
+    c->o.n_files = (size_t)(argc - optind);
+    return 0;
 }
 
 /* -l and -H also change how -F shows what it found. */
@@ -275,9 +312,25 @@ static enum mode choose_mode(struct command_line *c)
 {
     c->o.fingerprint = c->modes[MODE_FINGERPRINT];
     c->o.hash_hosts = c->modes[MODE_HASH];
-    for (enum mode m = MODE_HOST_KEYS; m < MODE_MAX; m++)
+    for (enum mode m = MODE_SIGN_FILE; m < MODE_MAX; m++)
         if (c->modes[m]) return m;
     return MODE_MAKE;
+}
+
+/* Words that no mode would look at are a mistake. */
+static int check_words(const struct command_line *c, enum mode mode)
+{
+    if (mode == MODE_CERTIFY && c->o.n_files == 0) {
+        fprintf(stderr, "Too few arguments.\n");
+        return usage();
+    }
+    if (c->o.n_files && !mode_rows[mode].takes_files) {
+        fprintf(stderr, "Too many arguments.\n");
+        return usage();
+    }
+    if (c->o.options.n && !mode_rows[mode].takes_options)
+        return say_fatal("-O %s is not for what is asked here", c->o.options.v[0]);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -288,6 +341,9 @@ int main(int argc, char **argv)
     int status = parse(&c, argc, argv);
     if (status) return status;
     if (c.modes[MODE_PASSPHRASE] && c.modes[MODE_COMMENT]) return say_fatal("Can only have one of -p and -c.");
-    status = mode_fns[choose_mode(&c)](&c.o);
+    enum mode mode = choose_mode(&c);
+    status = check_words(&c, mode);
+    if (status == 0) status = mode_rows[mode].run(&c.o);
+    strv_done(&c.o.options);
     return fflush(stdout) == 0 ? status : EXIT_FATAL;
 }
