@@ -1,7 +1,4 @@
-"""ssh-keygen against the system's: each reads what the other wrote, and both say the same.
-
-NACRE_BUILD names the build directory (default: build). The system's program is /usr/bin/ssh-keygen.
-"""
+"""ssh-keygen against the system's: each reads what the other wrote, and both say the same."""
 import os
 import pathlib
 import re
@@ -11,43 +8,13 @@ import subprocess
 import pexpect
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-OURS = str(pathlib.Path(os.environ.get("NACRE_BUILD", ROOT / "build")).resolve() / "src/prog/keygen/ssh-keygen")
-THEIRS = "/usr/bin/ssh-keygen"
+from lib.keygen import *
+
 TYPES = ["ed25519", "ecdsa", "rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa", "rsa-sha2-256", "rsa-sha2-512"]
 CIPHERS = ["3des-cbc", "aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-ctr", "aes192-ctr", "aes256-ctr", "aes128-gcm@openssh.com",
            "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"]
 
-pytestmark = pytest.mark.skipif(not os.path.exists(THEIRS), reason="needs the system's ssh-keygen")
-
-
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def run(program, *args, stdin=b""):
-    """Without a controlling terminal, so that prompts read stdin. Gives (status, stdout, stderr) as text."""
-    p = subprocess.run([program, *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, timeout=120)
-    err = "".join(line + "\n" for line in p.stderr.decode().splitlines() if not line.startswith("debug1: "))  # -v
-    return p.returncode, p.stdout.decode(), err
-
-
-def good(program, *args, **kw):
-    status, out, err = run(program, *args, **kw)
-    assert status == 0, (args, out, err)
-    return out
-
-
-def both(*args, **kw):
-    ours, theirs = run(OURS, *args, **kw), run(THEIRS, *args, **kw)
-    assert ours == theirs, args
-    return ours
-
-
-def text(path):
-    return pathlib.Path(path).read_text()
+pytestmark = needs_theirs
 
 
 @pytest.mark.parametrize("type_", TYPES)
@@ -120,9 +87,10 @@ def test_open_permissions_are_refused():
     assert status == 255 and "UNPROTECTED PRIVATE KEY FILE" in err and "Permissions 0644 for 'k' are too open." in err and "chmod 600 k" in err
 
 
-def test_missing_modes_say_so():
-    status, _, err = run(OURS, "-Y", "sign", "-f", "k")
-    assert status == 255 and "not available yet" in err
+def test_words_that_mean_nothing_are_refused():
+    status, _, err = run(OURS, "-t", "ed25519", "-O", "nonsense", "-N", "", "-f", "k")
+    assert status == 255 and "-O nonsense is not for what is asked here" in err and not os.path.exists("k")
+    assert run(OURS, "-l", "-f", "k", "more")[::2] == (1, "Too many arguments.\n")
 
 
 def test_a_new_key_is_told_and_not_overwritten():

@@ -217,17 +217,29 @@ int allowed_signers_check(const struct allowed_signers_query *q)
     return got < 0 ? got : ERR_NOT_FOUND;
 }
 
-/* Of a certificate's names those that the line allows. */
+/* The first element of the list that matches. */
+static struct view first_match(struct view name, struct view list)
+{
+    struct view element;
+    while (view_next_in_list(&list, &element))
+        if (pattern_matches(name, element)) return element;
+    return VIEW_EMPTY;
+}
+
+/* Of a certificate's names those that the line allows, in the line's order. */
 static int put_certified(const struct allowed_signers_query *q, const struct line *l, const struct cert *c, struct buf *out)
 {
-    struct view list = c->principals, name;
+    struct view wanted = view_str(l->principals), elements = wanted, element, name;
     size_t before = buf_len(out);
     const char *reason;
-    while (cert_next_principal(&list, &name)) {
-        if (pattern_list_match(name, view_str(l->principals)) != 1 || cert_check(c, CERT_USER, name, q->at_s, &reason) < 0)
-            continue;
-        TRY(buf_put_view(out, name));
-        TRY(buf_put_u8(out, '\n'));
+    while (view_next_in_list(&elements, &element)) {
+        struct view list = c->principals;
+        while (cert_next_principal(&list, &name)) {
+            if (first_match(name, wanted).p != element.p || pattern_list_match(name, wanted) != 1) continue;
+            if (cert_check(c, CERT_USER, name, q->at_s, &reason) < 0) continue;
+            TRY(buf_put_view(out, name));
+            TRY(buf_put_u8(out, '\n'));
+        }
     }
     if (buf_len(out) == before) complain(q, l, "no valid principals found");
     return 0;
@@ -265,7 +277,7 @@ int allowed_signers_match(const struct allowed_signers_query *q, struct buf *out
     size_t before = buf_len(out);
     int got;
     while ((got = next_line(q, &file, &l, &rest)) > 0)
-        if (pattern_list_match(q->principal, view_str(l.principals)) == 1 && parse_rest(q, &l, rest))
+        if (pattern_list_match(q->principal, view_str(l.principals)) == 1 && parse_rest(q, &l, rest) && parse_key(q, &l))
             TRY(buf_printf(out, "%s\n", l.principals));
     return got < 0 ? got : buf_len(out) > before ? 0 : ERR_NOT_FOUND;
 }

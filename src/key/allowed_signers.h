@@ -20,5 +20,5 @@ int allowed_signers_check(const struct allowed_signers_query *q) MUST_USE;
 /* The principals of the first line that has the key (of a certificate: those that both line and certificate name), one a line,
  * appended. ERR_NOT_FOUND. q's principal and name_space are not looked at. */
 int allowed_signers_find(const struct allowed_signers_query *q, struct buf *out) MUST_USE;
-/* The principals fields of all lines that match q's principal, one a line. ERR_NOT_FOUND. No key is looked at. */
+/* The principals fields of all lines that match q's principal, one a line, whatever their key. ERR_NOT_FOUND. */
 int allowed_signers_match(const struct allowed_signers_query *q, struct buf *out) MUST_USE;

@@ -7,7 +7,8 @@ enum {
     PART_BYTES = 5,
     RANGE_BYTES = PART_BYTES + 16,
     BITMAP_BYTES = PART_BYTES + 8 + 4,
-    SERIAL_BYTES = 8, /* in a list */
+    SERIAL_BYTES = 8,        /* in a list */
+    BITMAP_SPAN_MAX = 16000, /* OpenSSH writes longer ones but does not read them: its numbers end at 16384 bits */
 };
 
 static uint64_t cost_alone(struct krl_serials r)
@@ -22,10 +23,10 @@ static size_t bitmap_extent(const struct krl_serials *ranges, size_t n)
 {
     size_t count = 1;
     uint64_t alone = cost_alone(ranges[0]);
-    if (ranges[0].last - ranges[0].first >= KRL_BITMAP_BITS_MAX / 2) return 0;
+    if (ranges[0].last - ranges[0].first >= BITMAP_SPAN_MAX) return 0;
     for (; count < n; count++) {
         uint64_t longer_by = (ranges[count].last - ranges[count - 1].last) / 8;
-        if (longer_by >= cost_alone(ranges[count]) || ranges[count].last - ranges[0].first >= KRL_BITMAP_BITS_MAX / 2) break;
+        if (longer_by >= cost_alone(ranges[count]) || ranges[count].last - ranges[0].first >= BITMAP_SPAN_MAX) break;
         alone += cost_alone(ranges[count]);
     }
     uint64_t bits = ranges[count - 1].last - ranges[0].first + 1;
@@ -36,7 +37,7 @@ static int put_bitmap(struct wr *w, const struct krl_serials *ranges, size_t n)
 {
     uint64_t offset = ranges[0].first;
     size_t len = (size_t)((ranges[n - 1].last - offset) / 8 + 1);
-    CLEANUP(buf_done) struct buf bits = BUF_INIT(KRL_BITMAP_BITS_MAX / 8);
+    CLEANUP(buf_done) struct buf bits = BUF_INIT(BITMAP_SPAN_MAX / 8 + 1);
     uint8_t *p;
     TRY(buf_reserve(&bits, len, &p));
     memset(p, 0, len);

@@ -5,9 +5,11 @@
 #include "key/cert.h"
 #include "key/cert_validity.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/random.h"
 #include "prog/keygen/signer.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +79,7 @@ static int set_source_address(struct wanted *w, const char *value)
     int status = set_text(&w->source_address, "source-address", value);
     if (status) return status;
     int err = addr_match_cidr_list(VIEW_LIT("127.0.0.1"), view_str(value));
-    if (err == ERR_RANGE) say_error("Inconsistent mask length in \"%s\"", value);
+    if (err == ERR_RANGE) say_error("Inconsistent mask length for network \"%s\"", value);
     return err < 0 ? say_fatal("Invalid source-address list") : 0;
 }
 
@@ -90,7 +92,10 @@ static int take_flag(struct wanted *w, const char *word)
         w->flags[i] = permit;
         return 0;
     }
-    if (strcasecmp(word, "clear") == 0) return memset(w->flags, 0, sizeof(w->flags)), 0;
+    if (strcasecmp(word, "clear") == 0) {
+        memset(w->flags, 0, sizeof(w->flags));
+        return w->verify_required = w->no_touch_required = false, 0;
+    }
     if (strcasecmp(word, "verify-required") == 0) return w->verify_required = true, 0;
     if (strcasecmp(word, "no-verify-required") == 0) return w->verify_required = false, 0;
     if (strcasecmp(word, "no-touch-required") == 0) return w->no_touch_required = true, 0;
@@ -116,21 +121,20 @@ static int take_word(struct order *order, struct wanted *w, const char *word)
     return say_fatal("Unsupported certificate option \"%s\"", word);
 }
 
-/* A host certificate has the critical options and custom extensions only. */
+/* A host certificate has no extension but those asked for. */
 static int take_options(const struct keygen_options *o, struct order *order)
 {
     struct cert_request *q = &order->request;
     struct wanted w = {};
     int status = 0;
-    memset(w.flags, true, sizeof(w.flags));
+    memset(w.flags, q->kind == CERT_USER, sizeof(w.flags));
     for (size_t i = 0; i < o->options.n && status == 0; i++) status = take_word(order, &w, o->options.v[i]);
     if (status == 0 && w.force_command) status = add_option(order->critical, &q->n_critical, "force-command", w.force_command);
     if (status == 0 && w.source_address) status = add_option(order->critical, &q->n_critical, "source-address", w.source_address);
     if (status == 0 && w.verify_required) status = add_option(order->critical, &q->n_critical, "verify-required", NULL);
-    for (size_t i = 0; i < ARRAY_LEN(flag_rows) && status == 0 && q->kind == CERT_USER; i++)
+    for (size_t i = 0; i < ARRAY_LEN(flag_rows) && status == 0; i++)
         if (w.flags[i]) status = add_option(order->extensions, &q->n_extensions, flag_rows[i].name, NULL);
-    if (status == 0 && w.no_touch_required && q->kind == CERT_USER)
-        status = add_option(order->extensions, &q->n_extensions, "no-touch-required", NULL);
+    if (status == 0 && w.no_touch_required) status = add_option(order->extensions, &q->n_extensions, "no-touch-required", NULL);
     q->critical = order->critical;
     q->extensions = order->extensions;
     return status;
@@ -148,8 +152,6 @@ static int take_principals(const struct keygen_options *o, struct order *order)
         order->principals[q->n_principals++] = name;
     }
     q->principals = order->principals;
-    if (q->n_principals == 0 && !o->quiet)
-        say_error("Warning: without -n the certificate names nobody, and newer programs accept it for nobody");
     return 0;
 }
 
@@ -188,6 +190,7 @@ static int load_ca(struct keygen_options *o, struct signer *ca)
 {
     if (o->use_agent) return find_ca_in_agent(o, ca);
     const char *file = o->file;
+    if (!file_exists(o->signing_file)) return say_fatal("Load key \"%s\": %s", o->signing_file, strerror(ENOENT));
     o->file = o->signing_file;
     int err = load_private(o, NULL, "Load key", true, NULL, &ca->key);
     o->file = file;
@@ -232,6 +235,7 @@ static void tell(const struct keygen_options *o, const struct cert_request *q, c
     bool named = q->n_principals > 0;
     say_error("Signed %s key %s: id \"%s\" serial %" PRIu64 "%s%s valid %s", q->kind == CERT_HOST ? "host" : "user", path,
               o->identity, q->serial, named ? " for " : "", named ? o->names : "", valid);
+    if (!named) say_error("Warning: without -n the certificate names nobody, and newer programs accept it for nobody");
 }
 
 static int make_certificate(const struct keygen_options *o, struct cert_request *q, const struct signer *ca, const struct key *k,

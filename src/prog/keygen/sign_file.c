@@ -285,7 +285,8 @@ static int verify(struct keygen_options *o, bool ask_who)
     struct sign_options options;
     if (take_options(o, TAKES_VERIFY_TIME | TAKES_PRINT_KEY, &options) == 0 && verify_all(o, ask_who, &options) == 0)
         return EXIT_DONE;
-    return say_fatal("Could not verify signature.");
+    if (!o->quiet) printf("Could not verify signature.\n");
+    return EXIT_FATAL;
 }
 
 static int verify_for(struct keygen_options *o) { return verify(o, true); }
