@@ -1,6 +1,7 @@
 /* Passwords by crypt(3), locks, expiry, shells. */
 #include "os/user.h"
 #include "base/secret.h"
+#include "os/user_int.h"
 
 #include <crypt.h>
 #include <errno.h>
@@ -19,29 +20,63 @@ enum {
  * has. */
 static const char decoy[] = "$y$j9T$kQKd3bVk0PYv1qfQqkX7s0$I7FiKuklK31ndMLsXPYftKaVpqQ8R94R.CJfV3BKMkA";
 
+static bool usable(const char *hash) { return hash && hash[0] && hash[0] != '*' && hash[0] != '!'; }
+
+/* ---- what a wrong password costs where there is no hash to try it on ---- */
+
 enum {
-    HASH_BYTES = 512
+    METHODS_MAX = 16
 };
 
-/* The hash that a wrong password costs time against where there is none of its own: that of the locked account itself, or of the
- * first account that has one, so that all look like the others here. False: the decoy. */
-static bool hash_of_others(const struct user *u, char ret[HASH_BYTES])
+/* How much of a hash says what it costs: "$y$j9T$", "$2b$12$", "$6$rounds=9999$", "$6$". */
+static size_t method_len(const char *hash)
+{
+    static const char *const with_cost[] = { "$y$", "$gy$", "$2a$", "$2b$", "$2y$", "$sha1$" };
+    const char *end = hash[0] == '$' ? strchr(hash + 1, '$') : NULL;
+    if (!end) return 0;
+    size_t n = (size_t)(end - hash) + 1;
+    bool has_cost = strncmp(hash + n, "rounds=", 7) == 0;
+    for (size_t i = 0; i < ARRAY_LEN(with_cost); i++) has_cost |= strncmp(hash, with_cost[i], n) == 0;
+    end = has_cost ? strchr(hash + n, '$') : NULL;
+    return end ? (size_t)(end - hash) + 1 : n;
+}
+
+bool user_common_hash(FILE *shadow, char ret[USER_HASH_BYTES])
+{
+    struct {
+        char hash[USER_HASH_BYTES];
+        size_t n;
+    } *methods = calloc(METHODS_MAX, sizeof *methods);
+    size_t n_methods = 0, best = 0;
+    const struct spwd *entry;
+    while (methods && (entry = fgetspent(shadow))) {
+        size_t len = method_len(entry->sp_pwdp), i = 0;
+        if (len == 0) continue; /* locked, or without a password */
+        while (i < n_methods && (strncmp(methods[i].hash, entry->sp_pwdp, len) != 0 || method_len(methods[i].hash) != len)) i++;
+        if (i == METHODS_MAX) continue;
+        if (i == n_methods) snprintf(methods[n_methods++].hash, USER_HASH_BYTES, "%s", entry->sp_pwdp);
+        if (++methods[i].n > methods[best].n) best = i;
+    }
+    if (n_methods) memcpy(ret, methods[best].hash, USER_HASH_BYTES);
+    if (methods) secret_wipe(methods, METHODS_MAX * sizeof *methods);
+    free(methods);
+    return n_methods != 0;
+}
+
+/* That of the locked account itself, or one by the method that most accounts here have, so that all look alike. False: the decoy.
+ */
+static bool hash_of_others(const struct user *u, char ret[USER_HASH_BYTES])
 {
     const char *own = u && u->hash ? u->hash + strspn(u->hash, "!*") : "";
-    bool found = own[0] == '$';
-    if (found) snprintf(ret, HASH_BYTES, "%s", own);
-    FILE *f = found ? NULL : fopen("/etc/shadow", "re");
-    struct spwd *entry;
-    while (f && !found && (entry = fgetspent(f))) {
-        const char *hash = entry->sp_pwdp + strspn(entry->sp_pwdp, "!*");
-        found = hash[0] == '$';
-        if (found) snprintf(ret, HASH_BYTES, "%s", hash);
+    if (own[0] == '$') {
+        snprintf(ret, USER_HASH_BYTES, "%s", own);
+        return true;
     }
+    FILE *f = fopen("/etc/shadow", "re");
+    bool found = f && user_common_hash(f, ret);
     if (f) fclose(f);
     return found;
 }
-
-static bool usable(const char *hash) { return hash && hash[0] && hash[0] != '*' && hash[0] != '!'; }
 
 bool user_password_matches(const struct user *u, struct view password)
 {
@@ -50,7 +85,7 @@ bool user_password_matches(const struct user *u, struct view password)
     char *text = view_dup_str(view_sub(password, 0, PASSWORD_MAX_BYTES));
     bool same = false;
     if (work && text) {
-        char others[HASH_BYTES] = "";
+        char others[USER_HASH_BYTES] = "";
         const char *hash = real ? u->hash : hash_of_others(u, others) ? others : decoy;
         const char *made = crypt_rn(text, hash, work, sizeof *work);
         /* A hash of unknown method fails at once: then the work is done all the same. */

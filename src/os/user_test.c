@@ -6,6 +6,7 @@
 
 #include "os/spawn.h"
 #include "os/user.h"
+#include "os/user_int.h"
 
 #include <crypt.h>
 #include <fcntl.h>
@@ -216,13 +217,37 @@ static void test_shadow(UNUSED void **state)
     assert_string_not_equal(u->hash, "x");
 }
 
+/* The shadow file's text, and the account whose hash is the one. */
+static void test_common_hash(UNUSED void **state)
+{
+    static const struct {
+        const char *text, *hash;
+    } rows[] = {
+        { "", NULL },
+        { "a:*:1::::::\nb:!$6$s$locked:1::::::\nc::1::::::\nd:xy12345678901:1::::::\n", NULL },
+        { "a:$6$s$A:1::::::\nb:$y$j9T$s$B:1::::::\nc:$y$j9T$t$C:1::::::\n", "$y$j9T$s$B" },
+        { "a:$y$j9T$s$A:1::::::\nb:$y$jCT$s$B:1::::::\nc:$y$jCT$t$C:1::::::\n", "$y$jCT$s$B" },
+        { "a:$6$s$A:1::::::\nb:$6$rounds=9$s$B:1::::::\nc:$6$rounds=9$t$C:1::::::\nd:!$6$u$D:1::::::\n", "$6$rounds=9$s$B" },
+        { "a:$2b$12$A:1::::::\nb:$2b$05$B:1::::::\nc:$2b$05$C:1::::::\n", "$2b$05$B" },
+        { "a:$1$s$A:1::::::\nb:$5$s$B:1::::::\n", "$1$s$A" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char hash[USER_HASH_BYTES] = "";
+        FILE *f = fmemopen((void *)(uintptr_t)rows[i].text, strlen(rows[i].text) + !*rows[i].text, "r");
+        assert_non_null(f);
+        assert_int_equal(user_common_hash(f, hash), rows[i].hash != NULL);
+        if (rows[i].hash) assert_string_equal(hash, rows[i].hash);
+        fclose(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lookup),          cmocka_unit_test(test_groups), cmocka_unit_test(test_passwords),
-        cmocka_unit_test(test_unusable_hashes), cmocka_unit_test(test_locked), cmocka_unit_test(test_expiry),
-        cmocka_unit_test(test_shell),           cmocka_unit_test(test_become), cmocka_unit_test(test_visit),
-        cmocka_unit_test(test_shadow),
+        cmocka_unit_test(test_lookup),          cmocka_unit_test(test_groups),      cmocka_unit_test(test_passwords),
+        cmocka_unit_test(test_unusable_hashes), cmocka_unit_test(test_locked),      cmocka_unit_test(test_expiry),
+        cmocka_unit_test(test_shell),           cmocka_unit_test(test_become),      cmocka_unit_test(test_visit),
+        cmocka_unit_test(test_shadow),          cmocka_unit_test(test_common_hash),
     };
     return cmocka_run_group_tests_name("os/user", tests, NULL, NULL);
 }
