@@ -31,7 +31,8 @@ int convert_export(struct keygen_options *o)
     if (o->conversion == CONVERT_RFC4716)
         err = put_rfc4716(k, &text);
     else
-        err = key_pkey(k) ? pkey_to_pem(key_pkey(k), public_form(o, k), VIEW_EMPTY, &text) : ERR_KEY_TYPE;
+        err =
+            key_pkey(k) && !key_type_of(k)->is_cert ? pkey_to_pem(key_pkey(k), public_form(o, k), VIEW_EMPTY, &text) : ERR_KEY_TYPE;
     if (err < 0) return say_fatal("%s keys have no form %s: %s", key_type_of(k)->short_name, o->format, err_text(err));
     printf("%.*s", VIEW_ARG(buf_view(&text)));
     return EXIT_DONE;

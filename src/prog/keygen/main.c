@@ -320,12 +320,13 @@ static enum mode choose_mode(struct command_line *c)
 /* Words that no mode would look at are a mistake. */
 static int check_words(const struct command_line *c, enum mode mode)
 {
-    if (mode == MODE_CERTIFY && c->o.n_files == 0) {
-        fprintf(stderr, "Too few arguments.\n");
-        return usage();
-    }
-    if (c->o.n_files && !mode_rows[mode].takes_files) {
-        fprintf(stderr, "Too many arguments.\n");
+    const char *wrong = NULL;
+    if (mode == MODE_CERTIFY && c->o.n_files == 0) wrong = "Too few arguments.";
+    if (c->o.n_files && !mode_rows[mode].takes_files) wrong = "Too many arguments.";
+    if (c->modes[MODE_PASSPHRASE] && c->modes[MODE_COMMENT]) wrong = "Can only have one of -p and -c.";
+    if (c->o.fingerprint && (mode == MODE_HASH || mode == MODE_REMOVE)) wrong = "Cannot use -l with -H or -R.";
+    if (wrong) {
+        say_error("%s", wrong);
         return usage();
     }
     if (c->o.options.n && !mode_rows[mode].takes_options)
@@ -340,7 +341,6 @@ int main(int argc, char **argv)
     struct command_line c = { .o.hash = DIGEST_SHA256 };
     int status = parse(&c, argc, argv);
     if (status) return status;
-    if (c.modes[MODE_PASSPHRASE] && c.modes[MODE_COMMENT]) return say_fatal("Can only have one of -p and -c.");
     enum mode mode = choose_mode(&c);
     status = check_words(&c, mode);
     if (status == 0) status = mode_rows[mode].run(&c.o);

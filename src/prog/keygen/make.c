@@ -30,6 +30,8 @@ static int refuse_type(const char *name)
         return say_fatal("DSA keys are no longer made: use ed25519");
     const struct key_type *t = key_type_find(view_str(name));
     bool is_sk = (t && t->is_sk) || strcasecmp(name, "ed25519-sk") == 0 || strcasecmp(name, "ecdsa-sk") == 0;
+    if (strncasecmp(name, "mldsa44", 7) == 0 || strncasecmp(name, "ssh-mldsa44", 11) == 0)
+        return say_fatal("keys of type %s need ML-DSA, which this libcrypto does not have: use ed25519", name);
     if (is_sk) return say_fatal("making keys on security keys (-t %s) is not available yet", name);
     return say_fatal("unknown key type %s", name);
 }

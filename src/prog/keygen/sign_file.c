@@ -27,7 +27,7 @@ enum {
 
 struct sign_options {
     enum digest_alg hash;
-    bool has_hash, print_key;
+    bool print_key;
     int64_t verify_at_s;
 };
 enum { /* which options an operation knows */
