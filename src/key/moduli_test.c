@@ -46,8 +46,29 @@ static void the_nearest_size_is_chosen(UNUSED void **state)
     assert_int_equal(p, 0xe3);
 }
 
+static void lines_are_read_and_written(UNUSED void **state)
+{
+    struct moduli_line l;
+    CLEANUP(buf_done) struct buf number = BUF_INIT(MODULI_NUMBER_BYTES_MAX), out = BUF_INIT(4096);
+    assert_true(moduli_line_parse(VIEW_LIT("  20220101000000 4 2 0 11 0 0F5f \r"), &l));
+    assert_int_equal(l.type, MODULI_TYPE_SOPHIE_GERMAIN);
+    assert_int_equal(l.tests, MODULI_TESTS_SIEVE);
+    assert_int_equal(l.bits, 12);
+    assert_ok(moduli_line_number(&l, &number));
+    assert_int_equal(buf_len(&number), 2);
+    l.trials = 7;
+    l.generator = 5;
+    assert_ok(moduli_line_put(&l, "20230101000000", buf_view(&number), &out));
+    assert_view(buf_view(&out), "20230101000000 4 2 7 11 5 F5F\n");
+    static const char *const bad[] = { "", "# c", "1 2 3", "1 2 3 4 5 6", "1 2 x 4 5 6 FF", "1 2 3 4 5 6666666 FF" };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) assert_false(moduli_line_parse(view_str(bad[i]), &l));
+    assert_true(moduli_line_parse(VIEW_LIT("1 2 3 4 5 2 FG"), &l));
+    assert_int_equal(moduli_line_number(&l, &number), ERR_FORMAT);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(the_nearest_size_is_chosen) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(the_nearest_size_is_chosen),
+                                        cmocka_unit_test(lines_are_read_and_written) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

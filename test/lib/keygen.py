@@ -1,7 +1,9 @@
 """Our ssh-keygen beside the system's, in a directory of the test's own: `from lib.keygen import *`."""
+import functools
 import os
 import pathlib
 import subprocess
+import tempfile
 
 import pytest
 
@@ -51,12 +53,23 @@ def text(path):
     return pathlib.Path(path).read_text()
 
 
+@functools.lru_cache(maxsize=None)
+def made_key(maker, kind, name):
+    """The two files of a key that is made once in a run: RSA keys take their time."""
+    with tempfile.TemporaryDirectory() as folder:
+        bits = ["-b", "2048"] if kind == "rsa" else []
+        good(maker, "-q", "-t", kind, *bits, "-N", "", "-C", "c-" + name, "-f", folder + "/" + name)
+        return tuple(pathlib.Path(folder, name + end).read_bytes() for end in ("", ".pub"))
+
+
 def make_keys(*names, maker=THEIRS):
     """ed25519 keys, or of the type before the colon: "rsa:ca"."""
     for name in names:
         kind, _, path = name.rpartition(":")
-        bits = ["-b", "2048"] if kind == "rsa" else []
-        good(maker, "-q", "-t", kind or "ed25519", *bits, "-N", "", "-C", "c-" + path, "-f", path)
+        private, public = made_key(maker, kind or "ed25519", path)
+        pathlib.Path(path).write_bytes(private)
+        os.chmod(path, 0o600)
+        pathlib.Path(path + ".pub").write_bytes(public)
 
 
 @pytest.fixture

@@ -267,19 +267,25 @@ static int certify_file(const struct keygen_options *o, struct cert_request *q, 
     return EXIT_DONE;
 }
 
-int certify(struct keygen_options *o)
+static int certify_all(struct keygen_options *o, struct order *order)
 {
     CLEANUP(signer_done) struct signer ca = SIGNER_INIT;
-    struct order *order = calloc(1, sizeof(*order));
-    if (!o->identity) return free(order), say_fatal("Must specify key id (-I) when certifying");
-    int status = order ? take_order(o, order) : say_fatal("%s", err_text(ERR_NOMEM));
+    int status = take_order(o, order);
     if (status == 0) status = load_ca(o, &ca);
     if (status == 0) status = check_algorithm(o, ca.key);
     for (size_t i = 0; i < o->n_files && status == 0; i++) {
         status = certify_file(o, &order->request, &ca, o->files[i]);
         if (o->serial_counts) order->request.serial++;
     }
-    if (order) strv_done(&order->names);
-    free(order);
+    return status;
+}
+
+int certify(struct keygen_options *o)
+{
+    if (!o->identity) return say_fatal("Must specify key id (-I) when certifying");
+    CLEANUP(freep) struct order *order = calloc(1, sizeof(*order));
+    if (!order) return say_fatal("%s", err_text(ERR_NOMEM));
+    int status = certify_all(o, order);
+    strv_done(&order->names);
     return status;
 }

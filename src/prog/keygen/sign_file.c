@@ -82,35 +82,38 @@ static int digest_fd(int fd, enum digest_alg alg, uint8_t *ret)
 
 /* ---- sign ---- */
 
-/* The agent has the key, or else the file does, or the one without .pub at its end. */
-static int find_signer(struct keygen_options *o, struct signer *s)
+/* From the file beside the public one. A certificate that stands beside its key signs as the certificate. */
+static int load_signer(struct keygen_options *o, const struct key *public_key, struct signer *s)
 {
     CLEANUP(key_unrefp) struct key *k = NULL;
     static char path[PATH_BYTES_MAX]; /* o->file points here from now on */
-    int err = load_public(o->file, &k);
-    if (err < 0) return say_fatal("Couldn't load public key %s: %s", o->file, say_text(err));
-    err = signer_connect(s);
-    if (err < 0 && o->use_agent) return say_fatal("Couldn't get agent socket");
-    if (err == 0) err = signer_find(s, k);
-    if (err == 0) {
-        k = NULL;
-        return 0;
-    }
-    if (o->use_agent) return say_fatal("Couldn't find key in agent");
     size_t len = strlen(o->file);
     bool is_public = len > 4 && strcmp(o->file + len - 4, ".pub") == 0;
     snprintf(path, sizeof(path), "%.*s", (int)(is_public ? len - 4 : len), o->file);
     if (!file_exists(path)) return say_fatal("No private key found for public key \"%s\"", o->file);
     o->file = path;
-    CLEANUP(key_unrefp) struct key *private_key = NULL;
-    if (load_private(o, NULL, "Load key", true, NULL, &private_key) < 0) return EXIT_FATAL;
-    if (!key_equal_public(private_key, k)) return say_fatal("The private key %s is not the one of %s.pub", path, path);
-    /* a certificate that stands beside the key signs as the certificate */
-    if (key_type_of(k)->is_cert && !key_type_of(private_key)->is_cert)
-        err = cert_join(private_key, key_blob(k), &s->key);
-    else
-        s->key = TAKE(private_key);
-    return err == 0 || s->key ? 0 : say_fatal("%s: %s", path, err_text(err));
+    if (load_private(o, NULL, "Load key", true, NULL, &k) < 0) return EXIT_FATAL;
+    if (!key_equal_public(k, public_key)) return say_fatal("The private key %s is not the one of %s.pub", path, path);
+    if (!key_type_of(public_key)->is_cert || key_type_of(k)->is_cert) {
+        s->key = TAKE(k);
+        return 0;
+    }
+    int err = cert_join(k, key_blob(public_key), &s->key);
+    return err < 0 ? say_fatal("%s: %s", path, err_text(err)) : 0;
+}
+
+/* The agent has the key, or else a file. */
+static int find_signer(struct keygen_options *o, struct signer *s)
+{
+    CLEANUP(key_unrefp) struct key *k = NULL;
+    int err = load_public(o->file, &k);
+    if (err < 0) return say_fatal("Couldn't load public key %s: %s", o->file, say_text(err));
+    err = signer_connect(s);
+    if (err < 0 && o->use_agent) return say_fatal("Couldn't get agent socket");
+    if (err == 0) err = signer_find(s, k);
+    if (err < 0) return o->use_agent ? say_fatal("Couldn't find key in agent") : load_signer(o, k, s);
+    k = NULL;
+    return 0;
 }
 
 static int make_signature(const struct keygen_options *o, const struct signer *s, enum digest_alg hash, int fd, struct buf *text)
