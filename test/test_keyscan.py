@@ -45,13 +45,20 @@ def listener(answer, host="127.0.0.1", close=True):
         except OSError:
             pass
 
+    async def end():
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        loop.stop()
+
     loop.run_until_complete(asyncio.start_server(on_client, host, port, backlog=4096))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
         yield port
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        asyncio.run_coroutine_threadsafe(end(), loop)
         thread.join()
         loop.close()
 
@@ -104,7 +111,7 @@ def test_dropbear(dropbear):
 
 
 @pytest.mark.parametrize("answer,close,banner,why", [
-    (b"", True, False, "closed"), (b"", False, False, "nothing was heard for 1 s"), (b"garbage\r\n" * 2000, False, False, "identification"),
+    (b"", True, False, "Connection reset|closed"), (b"", False, False, "nothing was heard for 1 s"), (b"garbage\r\n" * 2000, False, False, "identification"),
     (b"\x1b[2Jfoo\r\nSSH-2.0-\x1b[2Jx\r\n", True, True, ""), (b"SSH-1.5-old\r\n", False, False, "version"), (b"SSH-2.0-x\r\n" + b"\xff" * 100, False, True, "length"),
     (b"SSH-2.0-x\r\n", False, True, "nothing was heard"), (b"\0" * 100000, False, False, "")],
     ids=["closes", "silent", "garbage", "escapes", "version1", "packet", "banner", "zeros"])
@@ -115,7 +122,7 @@ def test_bad_peers(answer, close, banner, why):
         assert time.monotonic() - begin < 3
         assert done.returncode == 1 and done.stdout == "" and "\x1b" not in done.stderr
         assert bool(re.search(r"^# 127\.0\.0\.1:%d SSH-2\.0-" % port, done.stderr, re.M)) == banner
-        assert why in done.stderr
+        assert re.search(why, done.stderr)
 
 
 def test_a_bad_host_does_not_stop_the_others(our_sshd):
