@@ -143,3 +143,54 @@ def test_question_tells_of_dns(world, keys, workdir):
     assert done.returncode == 255
     with open(path + ".log", encoding="utf-8") as f:
         assert re.search(r"^Matching host key fingerprint found in DNS\.$", f.read(), re.M)
+
+
+ZONE = ["host.test A 10.9.8.7", "web.a.test A 10.9.8.7", "web.b.test A 10.9.8.7", "alias.a.test CNAME host.test", "deep.sub.a.test A 10.9.8.7", "local A 10.9.8.7"]
+FILE = """
+CanonicalDomains a.test b.test
+CanonicalizePermittedCNAMEs *.a.test:*.test
+Host web
+Port 11
+Host web.a.test
+User full
+Match canonical host *.a.test
+HostKeyAlias canonical
+Match final host host.test
+IdentityAgent none
+Match canonical all
+CanonicalizeMaxDots 7
+"""
+NAMES = ["web|-oCanonicalizeHostname=yes", "WEB|-oCanonicalizeHostname=yes", "alias|-oCanonicalizeHostname=yes", "alias|-oCanonicalizeHostname=yes -oCanonicalizePermittedCNAMEs=none",
+         "alias.a.test|-oCanonicalizeHostname=yes", "alias.a.test|-oCanonicalizeHostname=yes -oCanonicalizeMaxDots=5", "local|-oCanonicalizeHostname=yes", "deep.sub|-oCanonicalizeHostname=yes",
+         "deep.sub|-oCanonicalizeHostname=yes -oCanonicalizeMaxDots=0", "web|-oCanonicalizeHostname=yes -oProxyCommand=x", "web|-oCanonicalizeHostname=always -oProxyCommand=x",
+         "web|-oCanonicalizeHostname=yes -J x", "10.9.8.7|-oCanonicalizeHostname=yes",
+         "nowhere|-oCanonicalizeHostname=yes -oCanonicalizeFallbackLocal=no", "web|-oCanonicalizeHostname=yes -oCanonicalDomains=b.test", "web|-oCanonicalizeHostname=yes -oHostname=deep.sub",
+         "web|-oCanonicalizeHostname=yes -oCanonicalDomains=none"]
+
+
+def test_full_names(world, workdir):
+    """As the other ssh makes them, and what the configuration says of them."""
+    world.namespace.zone(*ZONE)
+    config = os.path.join(workdir, "names")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(FILE)
+
+    def dump(program, case):
+        name, flags = case.split("|")
+        done = process.run([*world.namespace.enter, program, "-F", config, "-G", *flags.split(), name])
+        wanted = ("hostname ", "port ", "user ", "hostkeyalias ", "identityagent ", "canonicalizemaxdots ")
+        return done.returncode, [line for line in done.stdout.splitlines() if line.startswith(wanted)], done.stderr if done.returncode else ""
+
+    for case in NAMES:
+        ours, theirs = dump(programs.SSH, case), dump(programs.peer("ssh"), case)
+        if "Could not resolve hostname" in theirs[2]:  # theirs looks names up for -G too, where it has rules for aliases
+            assert "hostname " + case.split("|")[0] in ours[1], case
+        else:
+            assert ours == theirs, case
+
+
+def test_full_name_in_known_hosts(world, keys):
+    world.namespace.zone("server.a.test A " + fakedns.ADDRESS)
+    full = ["HostName server", "CanonicalizeHostname=yes", "CanonicalDomains=a.test"]
+    assert world.accepts(["server.a.test " + world.key], *full) == ""
+    assert "No ED25519 host key is known for server.a.test" in world.refuses(["server " + world.key], *full)

@@ -104,6 +104,10 @@ int config_expand(struct client *c, const char *text, bool is_path, const char *
 int config_expand_more(struct client *c, const char *text, const char *what, const struct conf_token *more, size_t n_more,
                        char **ret) MUST_USE;
 
+/* ---- canonical.c: CanonicalizeHostname ---- */
+/* *io_host, a heap string, becomes the full name if that is wanted and there is one. The error was said. */
+int canonical_name(struct client *c, bool is_address, char **io_host) MUST_USE;
+
 /* ---- query.c: -Q ---- */
 int query_print(struct client *c) MUST_USE;
 

@@ -266,13 +266,14 @@ static int eval_files(struct client *c, struct ssh_conf_ctx *ctx)
 /* ---- what follows from the options ---- */
 
 /* Addresses in their usual form, 127.1 as 127.0.0.1, names in lower case: as known_hosts has them. */
-static int set_host(struct client *c)
+static int set_host(struct client *c, bool *ret_is_address)
 {
     CLEANUP(sock_addrs_done) struct sock_addrs addrs = SOCK_ADDRS_INIT;
     struct sock_resolve how = { .family = AF_UNSPEC, .numeric = true };
     TRY(expand_host(c, &c->host));
     for (char *p = c->host; *p; p++) *p = (char)tolower((unsigned char)*p);
-    if (sock_resolve(c->host, 0, &how, &addrs, NULL) < 0) return 0;
+    *ret_is_address = sock_resolve(c->host, 0, &how, &addrs, NULL) == 0;
+    if (!*ret_is_address) return 0;
     struct sock_text text;
     sock_addr_text(&addrs.v[0], &text);
     free(c->host);
@@ -297,7 +298,23 @@ static int check(struct client *c)
     return err;
 }
 
-/* After the files: Hostname and User with their tokens. A second pass over the files for Match final, if they have it. */
+/* As with OpenSSH these have their defaults once they have been asked: a second pass does not change them. */
+static int settle_canonical_options(struct client *c)
+{
+    static const struct {
+        enum ssh_opt opt;
+        const char *value;
+    } rows[] = { { SSH_OPT_canonicalize_hostname, "no" },
+                 { SSH_OPT_canonicalize_max_dots, "1" },
+                 { SSH_OPT_canonicalize_fallback_local, "yes" } };
+    CLEANUP(conf_diag_done) struct conf_diag diag = CONF_DIAG_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        TRY(ssh_options_set_value(&c->options, rows[i].opt, rows[i].value, &c->algs.conf, &diag));
+    return 0;
+}
+
+/* After the files: Hostname and User with their tokens. A second pass over the files for the full name, or for Match final if they
+ * have it; Match canonical holds in any second pass, as with OpenSSH. */
 static int load(struct client *c)
 {
     struct ssh_conf_ctx ctx = { .original_host = c->cmd.host,
@@ -308,11 +325,15 @@ static int load(struct client *c)
                                 .local_network = match_local_network,
                                 .arg = c,
                                 .log = &c->sink.log };
+    bool is_address;
     TRY(eval_files(c, &ctx));
-    TRY(set_host(c));
-    if (ctx.wants_final_pass) {
+    TRY(set_host(c, &is_address));
+    TRY(settle_canonical_options(c));
+    TRY(canonical_name(c, is_address, &c->host));
+    if (ctx.wants_final_pass || c->options.canonicalize_hostname != CONF_CANONICALIZE_NO) {
+        client_log(c, LOG_LEVEL_DEBUG1, "the name is settled: the configuration is read again for \"%s\"", c->host);
         ctx.host = c->host;
-        ctx.is_final = true;
+        ctx.is_final = ctx.is_canonical = true;
         TRY(eval_files(c, &ctx));
     }
     TRY(ssh_options_fill_defaults(&c->options, &c->algs.conf));
