@@ -1,10 +1,12 @@
 """What our ssh remembers of a login: which key worked there. The next one begins with it; nothing else depends on it."""
 import os
+import re
 import subprocess
 
 import pytest
 
 from lib import account as accounts
+from lib import keys as key_files
 from lib import process
 from lib.marks import needs_our_ssh, needs_root
 from lib.server import write_config
@@ -100,3 +102,34 @@ def test_keys_cost_no_attempt_where_only_passwords_do(debian_sshd, our_ssh, acco
     server = debian_sshd(["UsePAM no", "PubkeyAuthentication no", "PasswordAuthentication yes", "KbdInteractiveAuthentication no", "MaxAuthTries %d" % tries])
     env = dict(os.environ, SSH_ASKPASS=askpass, SSH_ASKPASS_REQUIRE="force")
     log_in(our_ssh(server, ["BatchMode no"]), env=env)
+
+
+def test_the_key_that_worked_comes_first(debian_sshd, our_ssh, keys, workdir):
+    """An agent with more keys than the server has patience for; but a key that the user names stays before it."""
+    socket = os.path.join(workdir, "agent")
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    env = dict(os.environ, SSH_AUTH_SOCK=socket)
+    try:
+        process.wait_until(lambda: os.path.exists(socket), "the agent")
+        others = [key_files.make(os.path.join(workdir, "other%d" % i), "ed25519") for i in range(3)]
+        server = debian_sshd(["MaxAuthTries 3"])
+        lines = ["IdentityAgent " + socket, "IdentitiesOnly no"]
+        client = our_ssh(server, lines, key="none")
+        process.run(["ssh-add", "-q", keys.user["ed25519"]], env=env)
+        assert client.run("true").returncode == 0
+        process.run(["ssh-add", "-q", "-D"], env=env)
+        process.run(["ssh-add", "-q", *others, keys.user["ed25519"]], env=env)
+        done = client.run("true", flags=["-v"])
+        assert done.returncode == 0 and "Key of the last login here, tried first: user_ed25519 " in done.stderr
+        assert done.stderr.count("Offering public key") == 1
+        os.unlink(client.config.rsplit("/", 1)[0] + "/known_hosts.%d.visits" % server.port)
+        assert "Too many authentication failures" in client.run("true").stderr
+        named = our_ssh(server, lines, key=others[0])
+        process.run(["ssh-add", "-q", "-D"], env=env)
+        process.run(["ssh-add", "-q", others[0], keys.user["ed25519"]], env=env)
+        for _ in range(2):
+            offered = re.findall(r"Offering public key: (\S+)", named.run("true", flags=["-v"]).stderr)
+            assert offered[0] == others[0] and offered[1] == "user_ed25519"
+    finally:
+        agent.kill()
+        agent.wait()

@@ -193,6 +193,8 @@ void login_free(struct login *l);
 
 /* ---- visits.c: which key let us in where. To be asked once the host key is known to be good. ---- */
 bool visits_has(struct client *c, struct view key_blob);
+/* Of these keys the one that did; NULL: none. */
+const struct identity *visits_find(struct client *c, const struct identity *list);
 void visits_remember(struct client *c, struct view key_blob);
 void visits_forget(struct client *c); /* no key lets us in here */
 

@@ -407,6 +407,24 @@ static int first_attempt(struct login *l)
     return auth_client_try_none(l->auth);
 }
 
+/* The key that let us in last time comes first, or an agent with twenty others would use up the server's patience (MaxAuthTries).
+ * But not before keys that the user has named: there the order may decide who one is (services that know their users by their
+ * keys). */
+static void prefer_known(struct login *l)
+{
+    const struct identity *known = visits_find(l->c, l->identities);
+    struct identity **to = &l->identities, **from = &l->identities;
+    if (!known || known->is_explicit) return;
+    while (*to && (*to)->is_explicit) to = &(*to)->next;
+    while (*from && *from != known) from = &(*from)->next;
+    struct identity *id = *from;
+    if (!id || *to == id) return;
+    *from = id->next;
+    id->next = *to;
+    *to = id;
+    identity_log(l->c, "Key of the last login here, tried first", id);
+}
+
 int login_start(struct client *c)
 {
     struct login *l = calloc(1, sizeof *l);
@@ -417,6 +435,7 @@ int login_start(struct client *c)
                                          transport_link(wire_io_transport(c->wire)), &c->sink.log };
     TRY(auth_client_new(&config, &l->auth));
     TRY(identity_list(c, &l->identities));
+    prefer_known(l);
     l->next_identity = l->identities;
     return first_attempt(l);
 }

@@ -58,6 +58,28 @@ bool visits_has(struct client *c, struct view key_blob)
     return open_visits(c, &path, &bytes, &name) == 0 && has_key(buf_view(&bytes), buf_view(&name), key_blob);
 }
 
+static const struct identity *with_key(const struct identity *list, struct view base64)
+{
+    for (const struct identity *id = list; id; id = id->next) {
+        CLEANUP(buf_done) struct buf own = BUF_INIT(VISITS_BYTES);
+        if (id->public && base64_put(&own, id->blob) == 0 && view_eq(buf_view(&own), base64)) return id;
+    }
+    return NULL;
+}
+
+const struct identity *visits_find(struct client *c, const struct identity *list)
+{
+    CLEANUP(freep) char *path = NULL;
+    CLEANUP(buf_done) struct buf bytes = BUF_INIT(2 * VISITS_BYTES), name = BUF_INIT(4096);
+    if (open_visits(c, &path, &bytes, &name) < 0) return NULL;
+    const struct view place = buf_view(&name);
+    struct known_hosts_scan scan = known_hosts_scan_of(buf_view(&bytes), &place, 1);
+    struct known_hosts_line line;
+    const struct identity *found = NULL;
+    while (!found && known_hosts_next(&scan, &line)) found = with_key(list, line.base64);
+    return found;
+}
+
 /* Without its older half, from the start of a line on. */
 static struct view shortened(struct view bytes)
 {
