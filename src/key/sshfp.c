@@ -5,13 +5,10 @@
 #include "key/cert.h"
 
 enum {
-    SSHFP_SHA1 = 1,
-    SSHFP_SHA256 = 2,
     BLOB_BYTES_MAX = 64 * 1024,
 };
 
-/* RFC 4255 3.1.1: RSA 1; 6594: ECDSA 3; 7479: Ed25519 4. 0: none, which goes for keys on tokens too. */
-static unsigned algorithm_number(const struct key_type *t)
+unsigned sshfp_algorithm(const struct key_type *t)
 {
     static const uint8_t numbers[PKEY_TYPE_MAX] = {
         [PKEY_RSA] = 1, [PKEY_ECDSA_P256] = 3, [PKEY_ECDSA_P384] = 3, [PKEY_ECDSA_P521] = 3, [PKEY_ED25519] = 4
@@ -22,7 +19,7 @@ static unsigned algorithm_number(const struct key_type *t)
 int sshfp_put(struct view host, const struct key *k, enum digest_alg hash, bool generic, struct buf *out)
 {
     CLEANUP(buf_done) struct buf plain = BUF_INIT(BLOB_BYTES_MAX), hex = BUF_INIT(2 * DIGEST_MAX_BYTES);
-    unsigned algorithm = algorithm_number(key_type_of(k)), number = hash == DIGEST_SHA1 ? SSHFP_SHA1 : SSHFP_SHA256;
+    unsigned algorithm = sshfp_algorithm(key_type_of(k)), number = hash == DIGEST_SHA1 ? SSHFP_SHA1 : SSHFP_SHA256;
     uint8_t digest[DIGEST_MAX_BYTES];
     if (algorithm == 0) return ERR_KEY_TYPE;
     TRY(cert_plain_blob(key_blob(k), &plain));

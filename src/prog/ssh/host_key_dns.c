@@ -2,28 +2,13 @@
 #include "prog/ssh/host_key_int.h"
 
 #include "base/rd.h"
+#include "key/sshfp.h"
 #include "os/dns.h"
-
-enum {
-    SSHFP_SHA1 = 1,
-    SSHFP_SHA256 = 2
-};
-
-static int sshfp_algorithm(struct view plain_key)
-{
-    static const struct {
-        const char *name;
-        int number;
-    } numbers[] = { { "RSA", 1 }, { "ECDSA", 3 }, { "ED25519", 4 } };
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (strcmp(key_short_name(plain_key), numbers[i].name) == 0) return numbers[i].number;
-    return 0;
-}
 
 struct sshfp_search {
     const struct client *c;
     struct view key;
-    int algorithm;
+    unsigned algorithm;
     unsigned n, n_of_type, n_sha256, n_matching, n_matching_sha256;
 };
 
@@ -33,11 +18,11 @@ static int on_record(void *arg, struct view rdata)
     struct sshfp_search *s = arg;
     uint8_t digest[DIGEST_MAX_BYTES];
     struct rd r = rd_of(rdata);
-    int algorithm = rd_u8(&r), kind = rd_u8(&r);
+    unsigned algorithm = rd_u8(&r), kind = rd_u8(&r);
     struct view theirs = rd_rest(&r);
     enum digest_alg alg = kind == SSHFP_SHA256 ? DIGEST_SHA256 : DIGEST_SHA1;
     s->n++;
-    client_log(s->c, LOG_LEVEL_DEBUG1, "checking SSHFP type %d fptype %d", algorithm, kind);
+    client_log(s->c, LOG_LEVEL_DEBUG1, "checking SSHFP type %u fptype %u", algorithm, kind);
     if (r.err < 0 || algorithm != s->algorithm || (kind != SSHFP_SHA1 && kind != SSHFP_SHA256)) return 0;
     if (theirs.len != digest_len(alg)) {
         client_log(s->c, LOG_LEVEL_VERBOSE, "Error parsing fingerprint from DNS.");
@@ -74,7 +59,9 @@ static void say_mismatch(struct client *c, struct view key)
 
 enum host_dns host_dns_verify(struct client *c, struct view plain_key)
 {
-    struct sshfp_search s = { .c = c, .key = plain_key, .algorithm = sshfp_algorithm(plain_key) };
+    struct rd r = rd_of(plain_key);
+    const struct key_type *type = key_type_find(rd_string(&r));
+    struct sshfp_search s = { .c = c, .key = plain_key, .algorithm = type ? sshfp_algorithm(type) : 0 };
     bool is_authentic = false;
     if (c->options.verify_host_key_dns == CONF_NO) return HOST_DNS_NOTHING;
     if (is_numeric(c->host)) {
