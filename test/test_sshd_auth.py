@@ -4,10 +4,11 @@ import os
 import re
 import time
 
+import pexpect
 import pytest
 
 from lib import account as accounts
-from lib import fail2ban, process
+from lib import fail2ban, process, programs
 from lib.marks import needs_peer, needs_root
 from lib.server import write_config
 
@@ -33,6 +34,26 @@ def test_password(our_sshd, debian_ssh, workdir, account, pam):
     done = ask_password(workdir, client, "wrong")
     assert done.returncode == 255 and "Permission denied (publickey,password" in done.stderr
     server.log.wait(r"^Failed password for %s from 127\.0\.0\.1 port \d+ ssh2$" % account.pw_name)
+
+
+@needs_root
+@needs_peer("plink")
+def test_password_from_putty(our_sshd, account, keys, workdir):
+    """Typed at a terminal, as a user of PuTTY's does it."""
+    server = our_sshd(["UsePAM yes"])
+    host_key = keys.fingerprint(keys.host["ed25519"])
+    argv = ["-ssh", "-t", "-P", str(server.port), "-l", account.pw_name, "-hostkey", host_key, "127.0.0.1"]
+    child = pexpect.spawn(programs.peer("plink"), argv, env=dict(os.environ, HOME=workdir), encoding="utf-8", timeout=15)
+    child.expect("password: ")
+    child.sendline(accounts.PASSWORD)
+    child.expect("Press Return to begin session")
+    child.sendline("")
+    child.expect(r"\$ ")
+    child.sendline("tty; exit 3")
+    child.expect("/dev/pts/")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 3
 
 
 @needs_root

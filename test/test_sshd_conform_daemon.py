@@ -1,6 +1,7 @@
 """The daemon as scripts, units and package managers handle it: statuses and texts, limits per source, upgrades under its feet, who may run it."""
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -192,7 +193,7 @@ def test_syslog(our_sshd, debian_ssh, account, workdir, keys):
     os.chmod("/dev/log", 0o666)
     log.settimeout(10)
     port = server.free_port()
-    path = server.sshd_config(workdir, keys, port, ["SyslogFacility LOCAL3"], "internal-sftp")
+    path = server.sshd_config(workdir, keys, port, ["SyslogFacility LOCAL3", "UsePAM yes"], "internal-sftp")
     daemon = subprocess.Popen([programs.SSHD, "-D", "-f", path], start_new_session=True, stderr=subprocess.PIPE)
     try:
         lines = [log.recv(4096).decode()]
@@ -204,6 +205,11 @@ def test_syslog(our_sshd, debian_ssh, account, workdir, keys):
         while "Connection closed by invalid user" not in lines[-1]:
             lines.append(log.recv(4096).decode())
         assert any(" sshd[" in line and "Invalid user nobodyatall from 127.0.0.1 port" in line for line in lines)
+        assert debian_ssh(one).run("true").returncode == 0
+        while "pam_unix(sshd:session): session closed for user %s" % account.pw_name not in lines[-1]:
+            lines.append(log.recv(4096).decode())
+        mine = [line for line in lines if "pam_unix(sshd:session)" in line and account.pw_name in line]
+        assert len(mine) == 2 and all(re.search(r" sshd\[\d+\]: pam_unix", line) for line in mine), mine
     finally:
         daemon.terminate()
         daemon.wait(10)

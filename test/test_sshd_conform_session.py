@@ -104,6 +104,21 @@ def test_rc_file(our_sshd, debian_ssh, account, home_file, keys, workdir, lines,
     assert debian_ssh(one, user=account.pw_name).run("echo in").stdout == ("rc\nin\n" if runs else "in\n")
 
 
+def test_rc_file_of_the_system(our_sshd, debian_ssh, account, home_file, workdir):
+    """Where the user has none of his own; in a mount namespace with an /etc of its own."""
+    if process.run(["unshare", "-m", "true"]).returncode:
+        pytest.skip("no mount namespaces here (a chroot)")
+    etc = workdir + "/etc"
+    process.run(["cp", "-a", "/etc", etc])
+    os.makedirs(etc + "/ssh", exist_ok=True)
+    with open(etc + "/ssh/sshrc", "w", encoding="utf-8") as f:
+        f.write("echo system $USER\n")
+    one = our_sshd(wrapper=["unshare", "-m", "sh", "-c", "mount --bind %s /etc && exec \"$0\" \"$@\"" % etc])
+    assert debian_ssh(one).run("echo in").stdout == "system %s\nin\n" % account.pw_name
+    home_file("rc", "echo own\n")
+    assert debian_ssh(one).run("echo in").stdout == "own\nin\n"
+
+
 @pytest.mark.parametrize("text", ["exit 7\n", "kill -9 $$\n"])
 def test_rc_file_that_fails_stops_nothing(our_sshd, debian_ssh, account, home_file, text):
     home_file("rc", text)

@@ -5,6 +5,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -297,6 +298,41 @@ def test_inetd_mode_over_pipes(debian_ssh, workdir, keys, login):
     client = debian_ssh(Pipes, ["ProxyCommand %s -i -e -f %s 2>%s/log" % (programs.SSHD, config, workdir)])
     done = client.run("echo in; exit 5")
     assert (done.stdout, done.returncode) == ("in\n", 5), done.stderr + open(workdir + "/log", encoding="utf-8").read()
+
+
+RELAY = """
+import os, socket, subprocess, sys, threading
+ours, theirs = socket.socketpair()
+server = subprocess.Popen(sys.argv[1:], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+theirs.close()
+def up():
+    while data := os.read(0, 65536):
+        ours.sendall(data)
+    ours.shutdown(socket.SHUT_WR)
+threading.Thread(target=up, daemon=True).start()
+while data := ours.recv(65536):
+    os.write(1, data)
+sys.exit(server.wait())
+"""
+
+
+def test_inetd_mode_over_a_socket_pair(debian_ssh, workdir, keys):
+    """One descriptor for both ways that is no internet socket."""
+    config = sshd_config(workdir, keys, 22, [], "internal-sftp")
+    relay = os.path.join(workdir, "relay.py")
+    with open(relay, "w", encoding="utf-8") as f:
+        f.write(RELAY)
+
+    class Pair:
+        port = 22
+
+        @staticmethod
+        def known_hosts_lines():
+            return ["127.0.0.1 " + " ".join(keys.public(keys.host["ed25519"]).split()[:2])]
+
+    client = debian_ssh(Pair, ["ProxyCommand %s %s %s -i -e -f %s" % (sys.executable, relay, programs.SSHD, config)])
+    done = client.run("echo $SSH_CONNECTION; head -c 3000000 /dev/zero | tr '\\0' x; exit 4")
+    assert done.returncode == 4 and done.stdout == "UNKNOWN 65535 UNKNOWN 65535\n" + 3000000 * "x", done.stderr
 
 
 @needs_root

@@ -3,6 +3,7 @@
 
 #include <security/pam_appl.h>
 #include <stdlib.h>
+#include <syslog.h>
 
 enum {
     MESSAGES_MAX_BYTES = 64 * 1024
@@ -132,6 +133,7 @@ int pam_new(const struct pam_start *start, struct pam **ret)
     if (!p) return ERR_NOMEM;
     buf_init(&p->messages, MESSAGES_MAX_BYTES);
     struct pam_conv conv = { on_converse, p };
+    if (start->log_name) openlog(start->log_name, LOG_PID, LOG_AUTHPRIV); /* else it would be our title in ps */
     TRY(result(p, pam_start(start->service, start->user, &conv, &p->h)));
     TRY(set_items(p, start));
     *ret = TAKE(p);

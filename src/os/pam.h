@@ -21,7 +21,8 @@ struct pam_prompt {
 typedef int pam_converse_fn(void *arg, const struct pam_prompt *prompts, size_t n, struct secret *ret_answers);
 
 struct pam_start {
-    const char *service; /* "sshd" */
+    const char *service;  /* "sshd" */
+    const char *log_name; /* under which modules write to syslog, with our process number; must stay */
     const char *user;
     const char *rhost;
     const char *tty;        /* "ssh" until there is a terminal */

@@ -84,7 +84,9 @@ static bool account_allows(struct monitor *m)
 static int start_pam(struct monitor *m)
 {
     if (!m->options.use_pam) return 0;
-    struct pam_start s = { .service = m->options.pam_service_name, .user = m->who.name, .rhost = m->peer_host, .tty = "ssh" };
+    struct pam_start s = {
+        .service = m->options.pam_service_name, .log_name = "sshd", .user = m->who.name, .rhost = m->peer_host, .tty = "ssh"
+    };
     return pam_new(&s, &m->who.pam);
 }
 
