@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from lib import keys as keylib
 from lib import process, programs
 from lib.marks import needs_root
 from lib.server import write_config
@@ -99,6 +100,19 @@ def test_keys_that_are_not_known(our_sshd, enter, home_file, keys):
     assert enter(our_sshd([*BASE, "RevokedKeys " + revoked])).returncode == 255
     assert enter(our_sshd([*BASE, "HostbasedAcceptedAlgorithms ecdsa-sha2-nistp256"])).returncode == 255
     assert enter(server).stdout == "in\n"
+
+
+@pytest.mark.parametrize("name,good", [(HOST, True), ("other.example", False)])
+def test_certificate_of_the_host(our_sshd, enter, home_file, keys, workdir, name, good):
+    ca, public = keylib.make(workdir + "/ca", "ed25519"), workdir + "/etc/ssh/ssh_host_ed25519_key.pub"
+    done = process.run([programs.peer("ssh-keygen"), "-q", "-s", ca, "-I", "the host", "-h", "-n", name, public])
+    assert done.returncode == 0, done.stderr
+    server = our_sshd(BASE)
+    home_file(".shosts", "%s root" % HOST)
+    home_file(".ssh/known_hosts", "@cert-authority %s %s" % (HOST, keys.public(ca)))
+    done = enter(server)
+    assert (done.stdout == "in\n") == good, done.stderr + server.log.text()
+    server.log.wait("Accepted hostbased for .* ED25519-CERT .* ID the host" if good else "name is not a listed principal .*the host")
 
 
 @pytest.mark.parametrize("value,files", [("yes", []), ("shosts-only", [".shosts"]), ("no", [".shosts", ".rhosts"])])

@@ -11,6 +11,7 @@
 #include "os/spawn.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -214,6 +215,7 @@ static int run(struct monitor *m, const struct monitor_command *c, const struct 
     fd_closep(&to);
     err = read_output(from, m->grace_end, out);
     fd_closep(&from);
+    if (err < 0) (void)kill(-pid, SIGKILL); /* with what it has started */
     TRY(spawn_wait_or_kill(pid, err < 0 ? 0 : END_WAIT_MS, &status));
     return judge_end(m, c, argv->v[0], err, status);
 }
