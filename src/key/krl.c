@@ -12,7 +12,7 @@ static int grow(void **array, size_t n, size_t *cap, size_t size, size_t max)
     if (n < *cap) return 0;
     if (n >= max) return ERR_LIMIT;
     size_t more = *cap ? 2 * *cap : 4;
-    void *moved = reallocarray(*array, more, size);
+    void *moved = realloc(*array, more * size);
     if (!moved) return ERR_NOMEM;
     *array = moved;
     *cap = more;
@@ -182,7 +182,7 @@ int krl_ca_get(struct krl *k, struct view blob, struct krl_ca **ret)
     k->is_sorted = false;
     if (!found) {
         if (k->n_cas == KRL_CAS_MAX) return ERR_LIMIT;
-        struct krl_ca *moved = reallocarray(k->cas, k->n_cas + 1, sizeof(*k->cas));
+        struct krl_ca *moved = realloc(k->cas, (k->n_cas + 1) * sizeof(*k->cas));
         if (!moved) return ERR_NOMEM;
         k->cas = moved;
         found = &k->cas[k->n_cas];

@@ -123,7 +123,7 @@ static const struct option_row {
     { 'R', OPT_MODE_TEXT, AT(host), .mode = MODE_REMOVE, .what = "host [-f known_hosts]: remove a host" },
     { 'H', OPT_MODE, .mode = MODE_HASH, .what = "[-f known_hosts]: hash the names" },
     { 'L', OPT_MODE, .mode = MODE_CERTIFICATES, .what = "[-f file]: print certificates" },
-    { 'r', OPT_MODE_TEXT, AT(host), .mode = MODE_DNS, .what = "host [-g] [-f file]: SSHFP records" },
+    { 'r', OPT_MODE_TEXT, AT(host), .mode = MODE_DNS, .what = "host [-g] [-f file] [-O hashalg=sha1|sha256]: SSHFP records" },
     { 'g', OPT_COUNT, AT(generic_dns) },
     { 'a', OPT_CHECKED, .check = take_rounds },
     { 'b', OPT_CHECKED, .check = take_bits },
@@ -156,6 +156,14 @@ static bool takes_value(const struct option_row *row)
     return row->kind == OPT_TEXT || row->kind == OPT_MODE_TEXT || row->kind == OPT_CHECKED || row->kind == OPT_LATER_TEXT;
 }
 
+/* The operations of -Y that the table's row has no room for. */
+static const char *const usage_more[] = {
+    "-Y verify -f allowed_signers -I signer -n namespace -s signature [-q] [-O option] [-r revocation_file]: verify",
+    "-Y check-novalidate -n namespace -s signature [-q] [-O option]: verify without asking who signed",
+    "-Y find-principals -f allowed_signers -s signature [-O option]: who may have signed",
+    "-Y match-principals -f allowed_signers -I signer: which lines match a signer",
+};
+
 int usage(void)
 {
     fprintf(stderr, "usage: ssh-keygen [-q] [-t ecdsa|ed25519|rsa] [-b bits] [-C comment] [-f file] [-N passphrase] [-m format] "
@@ -163,6 +171,7 @@ int usage(void)
     for (size_t i = 0; i < ARRAY_LEN(option_rows); i++)
         if (option_rows[i].what && option_rows[i].kind < OPT_LATER)
             fprintf(stderr, "       ssh-keygen -%c %s\n", option_rows[i].letter, option_rows[i].what);
+    for (size_t i = 0; i < ARRAY_LEN(usage_more); i++) fprintf(stderr, "       ssh-keygen %s\n", usage_more[i]);
     return EXIT_SAID_NO;
 }
 
