@@ -1,4 +1,5 @@
 """Authentication as the other sshd does it: chains of methods, security keys, accounts that may not, and what the log says of each."""
+import base64
 import hashlib
 import os
 import re
@@ -120,7 +121,6 @@ class TokenAgent:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def public(self):
-        import base64
         return "%s %s token" % (self.NAME.decode(), base64.b64encode(self.blob).decode())
 
     def sign(self, data):
@@ -181,6 +181,32 @@ def test_security_key(our_sshd, debian_ssh, account, workdir, flags, options, li
     assert (done.returncode == 0) == good, done.stderr
     if not good:
         one.log.wait(r"public key signature for .* rejected: user (presence|verification).* requirement not met")
+
+
+@pytest.mark.parametrize("flags,options,lines,good", [
+    (TOUCHED, [], [], True),
+    (0, [], [], False),
+    (0, ["no-touch-required"], [], True),
+    (0, ["no-touch-required"], ["PubkeyAuthOptions touch-required"], False),
+    (TOUCHED, ["verify-required"], [], False),
+    (TOUCHED | VERIFIED, ["verify-required"], [], True),
+])
+def test_certificate_of_a_security_key(our_sshd, debian_ssh, account, workdir, flags, options, lines, good):
+    token, ca, identity = TokenAgent(workdir, flags), os.path.join(workdir, "ca"), os.path.join(workdir, "token")
+    with open(identity + ".pub", "w", encoding="utf-8") as f:
+        f.write(token.public() + "\n")
+    keygen = [programs.peer("ssh-keygen"), "-q"]
+    subprocess.run([*keygen, "-t", "ed25519", "-N", "", "-f", ca], check=True)
+    asks = [word for option in options for word in ("-O", option)]
+    subprocess.run([*keygen, "-s", ca, "-I", "token", "-n", account.pw_name, *asks, identity + ".pub"], check=True)
+    with open(identity + "-cert.pub", encoding="utf-8") as f:
+        token.blob = base64.b64decode(f.read().split()[1])
+    one = our_sshd(["AuthorizedKeysFile none", "TrustedUserCAKeys %s.pub" % ca, *lines])
+    client = debian_ssh(one, ["IdentityAgent " + token.path, "IdentitiesOnly no"], user=account.pw_name, key=identity + "-cert")
+    done = client.run("echo in")
+    token.listener.close()
+    assert (done.returncode == 0) == good, done.stderr + one.log.text()
+    one.log.wait("Accepted publickey .* ED25519-SK-CERT" if good else "rejected: user (presence|verification).* requirement not met")
 
 
 # ---- accounts ----

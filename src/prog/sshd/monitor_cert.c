@@ -208,6 +208,7 @@ static bool ca_is_listed(struct monitor *m, struct view key)
 static bool names_are_allowed(struct monitor *m, struct view key, const struct cert *c, struct authorized_keys_options *ret)
 {
     bool asks = m->options.authorized_principals_file || m->options.authorized_principals_command;
+    ret->no_touch_required = !asks; /* without a line of ours the certificate alone says it */
     if (!asks) return cert_permits(m, c, view_str(m->who.user->name), "cert", ret);
     if (!files_have_principal(m, c, ret) && !command_has_principal(m, key, c, ret)) {
         log_invalid(m, c, VIEW_EMPTY, "Certificate does not contain an authorized principal");
