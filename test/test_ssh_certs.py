@@ -149,6 +149,18 @@ def test_too_many_failures(debian_sshd, our_ssh, make):
     assert done.stderr.count(": refused by the server") == 1 and done.stderr.count("): offered, and not answered") == 1 and done.stderr.count("): not tried") == 2
 
 
+def test_list(make, agent, workdir):
+    """-Z: what would be tried, in order, without a connection."""
+    make("a"), make("b", signed=False)
+    add(agent, os.path.join(workdir, "b"))
+    argv = [programs.SSH, "-F", "none", "-Z", "-i", os.path.join(workdir, "a"), "-p", "1", "nowhere.invalid"]
+    done = process.run(argv, env=agent)
+    path = os.path.join(workdir, "a")
+    print_a = Keys.fingerprint(path)
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["b ED25519 %s agent" % Keys.fingerprint(os.path.join(workdir, "b")), "%s ED25519 %s explicit" % (path, print_a),
+                                                                "%s ED25519-CERT %s explicit" % (path, print_a)])
+
+
 # ---- the agent ----
 
 def test_add_keys(debian_sshd, our_ssh, keys, agent, workdir):

@@ -240,3 +240,18 @@ def test_default_of_update(workdir):
         return re.search("updatehostkeys (.*)", process.run([programs.SSH, "-G", "-F", "none", *flags, "h"]).stdout).group(1)
 
     assert (default(), default("-oUserKnownHostsFile=/x"), default("-oVerifyHostKeyDNS=ask"), default("-oUpdateHostKeys=ask", "-oUserKnownHostsFile=/x")) == ("true", "false", "false", "ask")
+
+
+def test_our_own_server(our_sshd, our_ssh, workdir, letters, ca, keys, login):
+    """The same against ours: a certificate of the host and one of the user, and keys learnt."""
+    host = key_files.make(os.path.join(workdir, "host"), "ed25519")
+    user = key_files.make(os.path.join(workdir, "user"), "ed25519")
+    keygen("-s", ca, "-h", "-I", "the host", "-n", "127.0.0.1", host + ".pub")
+    keygen("-s", ca, "-I", "the user", "-n", login.pw_name, user + ".pub")
+    server = our_sshd(["HostKey " + host, "HostCertificate %s-cert.pub" % host, "TrustedUserCAKeys %s.pub" % ca, "AuthorizedKeysFile none"])
+    one = Case(server, our_ssh(server, key=user), workdir)
+    assert one.accepts(["@cert-authority NAME " + short(ca)]) == ""
+    server = our_sshd()
+    one = Case(server, our_ssh(server), workdir)
+    one.accepts(letters(["NAME E", "NAME X"]), "UpdateHostKeys=yes")
+    assert sorted(one.read().splitlines()) == sorted(letters(["NAME E", "NAME C", "NAME R"]))

@@ -22,7 +22,8 @@ struct command_line {
         MODE_RUN,
         MODE_DUMP,
         MODE_VERSION,
-        MODE_QUERY
+        MODE_QUERY,
+        MODE_KEYS /* -Z */
     } mode;
     const char *config_path; /* -F */
     const char *log_file;    /* -E */
@@ -156,6 +157,8 @@ struct identity {
     const char *answer;       /* what became of it; NULL: not tried */
 };
 int identity_list(struct client *c, struct identity **ret) MUST_USE;
+/* -Z: one line for each of them, in the order in which they would be tried. */
+int identity_print(struct client *c) MUST_USE;
 void identity_free_all(struct identity *list);
 /* For the user who was not let in: each key, where it came from and what became of it. */
 void identity_report(const struct client *c, const struct identity *list);

@@ -302,7 +302,7 @@ static int take_flag(struct client *c, int flag)
         l->log_syslog = true;
         return 0;
     case 'Z':
-        l->wants = "-Z: the list of keys that would be tried";
+        l->mode = MODE_KEYS;
         return 0;
     case ':':
         dprintf(STDERR_FILENO, "option requires an argument -- %c\r\n", optopt);

@@ -27,7 +27,8 @@ struct known_files {
     size_t n, n_user; /* the user's come first */
 };
 void known_files_done(struct known_files *f);
-/* UserKnownHostsFile and GlobalKnownHostsFile, as they were when host_key_algorithms read them, if it did; a file that cannot be read is an empty one. */
+/* UserKnownHostsFile and GlobalKnownHostsFile, as they were when host_key_algorithms read them, if it did; a file that cannot be
+ * read is an empty one. */
 int known_files_load(struct client *c, struct known_files *f) MUST_USE;
 /* What KnownHostsCommand prints, if there is one. reason: %I. key empty: none is known yet. ERR_CANCELLED: it failed (said), and
  * nothing can be trusted without it. */

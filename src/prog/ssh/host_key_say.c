@@ -56,6 +56,9 @@ void host_key_say_revoked(const struct client *c, const struct finding *f, struc
               f->file->path, f->verdict.line.number);
     log_error(&c->sink.log,
               "Whoever marked it so knows of a reason not to trust it: it may have been stolen, and this may be the thief.");
+    if (c->options.strict_host_key_checking != CONF_HOST_KEYS_NO)
+        log_error(&c->sink.log, "%s host key for %s was revoked and you have requested strict checking.", key_short_name(key),
+                  c->known_name);
 }
 
 /* VisualHostKey, for a key that nobody asks about. */

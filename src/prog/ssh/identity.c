@@ -2,20 +2,25 @@
  * keys, files alone. What their private halves are used for is in identity_sign.c. */
 #include "prog/ssh/client.h"
 
+#include "base/vis.h"
 #include "key/cert.h"
 #include "key/private_file.h"
 #include "key/public_line.h"
 #include "os/clock.h"
+#include "os/fd.h"
 #include "os/file.h"
 #include "proto/agent/agent.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     PUBLIC_FILE_BYTES_MAX = 1 << 20,
     IDENTITIES_MAX = 2048,
-    PATH_BYTES = 4200
+    PATH_BYTES = 4200,
+    LINE_BYTES = 1 << 19, /* comments of an agent's keys may be long */
+    SHOWN_BYTES = 8192,
 };
 
 static void identity_free(struct identity *id)
@@ -274,15 +279,22 @@ static void merge(struct identity *files, struct identity **agent)
         }
 }
 
-void identity_log(const struct client *c, const char *what, const struct identity *id)
+/* "PATH TYPE FINGERPRINT explicit agent" */
+static int put_line(const struct client *c, const struct identity *id, struct buf *out)
 {
     CLEANUP(freep) char *fingerprint = NULL;
-    if (!log_wants(&c->sink.log, LOG_LEVEL_DEBUG1)) return;
-    if (id->public)
-        (void)!key_fingerprint(id->blob, c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256, &fingerprint);
-    client_log(c, LOG_LEVEL_DEBUG1, "%s: %s %s%s%s%s%s", what, id->path ? id->path : "(no comment)",
-               id->public ? key_short_name(id->blob) : "", fingerprint ? " " : "", fingerprint ? fingerprint : "",
-               id->is_explicit ? " explicit" : "", id->in_agent ? " agent" : "");
+    enum digest_alg alg = c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256;
+    if (id->public) TRY(key_fingerprint(id->blob, alg, &fingerprint));
+    return buf_printf(out, "%s %s%s%s%s%s", id->path ? id->path : "(no comment)", id->public ? key_short_name(id->blob) : "",
+                      fingerprint ? " " : "", fingerprint ? fingerprint : "", id->is_explicit ? " explicit" : "",
+                      id->in_agent ? " agent" : "");
+}
+
+void identity_log(const struct client *c, const char *what, const struct identity *id)
+{
+    CLEANUP(buf_done) struct buf line = BUF_INIT(LINE_BYTES);
+    if (!log_wants(&c->sink.log, LOG_LEVEL_DEBUG1) || put_line(c, id, &line) < 0) return;
+    client_log(c, LOG_LEVEL_DEBUG1, "%s: %.*s", what, VIEW_ARG(buf_view(&line)));
 }
 
 /* A certificate from a file is signed for with the key that it certifies, wherever that is; the agent may have both. */
@@ -314,6 +326,23 @@ int identity_list(struct client *c, struct identity **ret)
     for (const struct identity *id = all; id; id = id->next) identity_log(c, "Will attempt key", id);
     *ret = all;
     return err;
+}
+
+int identity_print(struct client *c)
+{
+    CLEANUP(buf_done) struct buf out = BUF_INIT(64 << 20);
+    struct identity *list = NULL;
+    int err = identity_list(c, &list);
+    for (const struct identity *id = list; err == 0 && id; id = id->next) {
+        CLEANUP(buf_done) struct buf line = BUF_INIT(LINE_BYTES);
+        err = put_line(c, id, &line);
+        char shown[SHOWN_BYTES];
+        vis_line(buf_view(&line), shown, sizeof shown); /* comments are whatever their authors liked */
+        if (err == 0) err = buf_printf(&out, "%s\n", shown);
+    }
+    identity_free_all(list);
+    TRY(err);
+    return fd_write_all(STDOUT_FILENO, buf_view(&out));
 }
 
 /* ---- for the user ---- */

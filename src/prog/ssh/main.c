@@ -382,6 +382,11 @@ static int run(struct client *c, int argc, char **argv)
         c->exit_status = 0;
         return 0;
     }
+    if (c->cmd.mode == MODE_KEYS) {
+        TRY(identity_print(c));
+        c->exit_status = 0;
+        return 0;
+    }
     return connect_and_run(c);
 }
 
