@@ -147,6 +147,13 @@ def test_revoked_files(plain, keys, workdir):
     assert "in revoked keys file /nonexistent: No such file" in plain.refuses(known, "RevokedHostKeys=/nonexistent", "StrictHostKeyChecking=no")
 
 
+def test_short_keys(plain, keys):
+    known = ["NAME " + short(keys.host["rsa"])]
+    assert plain.accepts(known, "RequiredRSASize=2048") == ""
+    assert plain.refuses(known, "RequiredRSASize=2049").startswith("Bad server host key: Invalid key length (2048 bits, and RequiredRSASize is 2049)\n")
+    assert "Learned" not in plain.accepts(["NAME " + short(keys.host["ed25519"])], "RequiredRSASize=2049", "UpdateHostKeys=yes", "LogLevel=VERBOSE", "HostKeyAlgorithms=ssh-ed25519,rsa-sha2-512")
+
+
 def test_command(plain, keys, workdir):
     log, script = os.path.join(workdir, "log"), os.path.join(workdir, "script")
     write_config(script, ["#!/bin/sh", 'for a; do echo "$a"; done >> %s' % log, "echo '%s %s'" % (plain.name, short(keys.host["ed25519"]))])

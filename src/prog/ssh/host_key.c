@@ -216,11 +216,25 @@ static void log_key(struct client *c, struct view key)
     client_log(c, LOG_LEVEL_DEBUG1, "Server host key: %.*s %s", VIEW_ARG(type), fingerprint ? fingerprint : "");
 }
 
+static bool is_long_enough(const struct client *c, struct view blob)
+{
+    CLEANUP(key_unrefp) struct key *k = NULL;
+    int least = c->options.required_rsa_size;
+    int err = key_from_blob(blob, &k);
+    if (err == 0 && (key_type_of(k)->pkey != PKEY_RSA || key_bits(k) >= (unsigned)least)) return true;
+    if (err < 0)
+        log_error(&c->sink.log, "Bad server host key: %s", err_text(err));
+    else
+        log_error(&c->sink.log, "Bad server host key: Invalid key length (%u bits, and RequiredRSASize is %d)", key_bits(k), least);
+    return false;
+}
+
 bool host_key_is_good(struct client *c, struct view key)
 {
     CLEANUP(known_files_done) struct known_files files = { .n = 0 };
     if (buf_len(&c->host_key)) return view_eq(buf_view(&c->host_key), key); /* a later exchange: the same key or none */
     log_key(c, key);
+    if (!is_long_enough(c, key)) return false;
     bool good = known_files_set_names(c) == 0 && known_files_load(c, &files) == 0 && !is_revoked(c, key);
     if (good && c->options.no_host_authentication_for_localhost && known_files_is_loopback(c)) {
         client_log(c, LOG_LEVEL_DEBUG1, "Forcing accepting of host key for loopback/localhost.");
