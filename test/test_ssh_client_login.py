@@ -128,7 +128,7 @@ def test_connect_timeout(anywhere):
         silent.listen(5)
         done = anywhere.run("true", flags=["-p", str(silent.getsockname()[1]), "-oConnectTimeout=1"], timeout=10)
         assert done.returncode == 255 and "Connection timed out during banner exchange\nConnection to 127.0.0.1 port" in done.stderr
-    done = anywhere.run("true", flags=["-oProxyCommand=sh -c 'echo SSH-2.0-silent; sleep 9'", "-oConnectTimeout=1"], timeout=10)
+    done = anywhere.run("true", flags=["-oProxyCommand=sh -c 'echo SSH-2.0-silent; exec sleep 9'", "-oConnectTimeout=1"], timeout=10)
     assert done.returncode == 255 and "Connection timed out during key exchange\n" in done.stderr
     done = anywhere.run("true", flags=["-oProxyCommand=sleep 9", "-oConnectTimeout=1"], timeout=10)
     assert done.returncode == 255 and "Connection to UNKNOWN port 65535 timed out\n" in done.stderr

@@ -1,9 +1,25 @@
-#include "key/known_hosts.h"
+#include "key/known_hosts_update.h"
 
 static int fill(UNUSED void *arg, uint8_t *ret, size_t len)
 {
     memset(ret, 7, len);
     return 0;
+}
+
+/* What is not of the server stays, and of its old keys nothing. */
+static void update(struct view file, const struct view *names, struct view key)
+{
+    CLEANUP(buf_done) struct buf out = BUF_INIT(1 << 22), again = BUF_INIT(1 << 22);
+    struct known_hosts_survey before = { .n_old = 0 }, after = { .n_old = 0 };
+    const struct known_hosts_server server = { names, 2, &key, 1 };
+    bool changed;
+    if (known_hosts_survey(file, &server, &before) < 0) return;
+    (void)known_hosts_old_has_other_names(file, &server, &before);
+    CHECK(known_hosts_replace(file, &server, NULL, false, NULL, &out, &changed) == 0);
+    CHECK(changed || before.n_old == 0);
+    CHECK(known_hosts_survey(buf_view(&out), &server, &after) == 0 && after.n_old == 0);
+    CHECK(after.known[0] == before.known[0] && after.has_other_names == before.has_other_names);
+    CHECK(known_hosts_replace(buf_view(&out), &server, NULL, false, NULL, &again, &changed) == 0 && !changed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -18,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CLEANUP(buf_done) struct buf out = BUF_INIT(1 << 22), hashed = BUF_INIT(1 << 22);
     const struct random random = { fill, NULL };
     CHECK(known_hosts_check(file, names, 2, view_of(blob, sizeof(blob) - 1), &v) == 0);
+    update(file, names, view_of(blob, sizeof(blob) - 1));
     known_hosts_types(file, names, 2, &types);
     CHECK(known_hosts_remove(file, names[0], NULL, NULL, &out, &result) == 0);
     struct known_hosts_scan scan = known_hosts_scan_of(buf_view(&out), names, 1);
