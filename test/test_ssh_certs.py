@@ -133,6 +133,9 @@ def test_why_not(server, our_ssh, make):
     """The failure tells of each key where it came from and what became of it."""
     expired = make("old", flags=["-n", "x", "-V", "20200101:20200102"])
     done = our_ssh(server, ["IdentityFile %s" % make("plain", signed=False), "PreferredAuthentications publickey"], key=expired).run("true")
+    told = our_ssh(server, key=expired).run("true", flags=["-v"]).stderr
+    assert re.findall(r"(Offering public|Server refuses) key: \S+/old (\S+) SHA256", told) == [(verb, kind) for kind in ("ED25519", "ED25519-CERT")
+                                                                                              for verb in ("Offering public", "Server refuses")]
     lines = done.stderr.splitlines()
     assert done.returncode == 255 and re.fullmatch(r"\S+@127.0.0.1: Permission denied \(publickey,.*\)\.", lines[-1])
     assert lines[-5].endswith("in the order they were tried:")

@@ -89,6 +89,19 @@ def test_address_with_another_key(world):
     assert theirs == world.refuses(known, "CheckHostIP=yes")
 
 
+def test_name_that_may_lead_elsewhere(world, keys):
+    named, address = "host.test " + world.wrong, fakedns.ADDRESS + " "
+    frame, other = "WARNING: POSSIBLE DNS SPOOFING DETECTED!", "ssh-rsa " + short(keys.host["rsa"]).split()[1]
+    for known, words in ((["# x", named], "is unknown."), ([named, address + world.key], "is unchanged.\n.*\nOffending key for IP in %s:2\n" % world.path),
+                         ([named, address + other], "has a different value.\n.*\nOffending key for IP in %s:2\n" % world.path)):
+        said = world.refuses(known, "CheckHostIP=yes")
+        assert frame in said and re.search("and the key for its address %s %s" % (fakedns.ADDRESS, words), said) and "REMOTE HOST IDENTIFICATION HAS CHANGED" in said
+        assert frame in world.run(known, "CheckHostIP=yes", program=programs.peer("ssh")).stderr
+    for known, option in (([named, address + world.wrong], "CheckHostIP=yes"), ([named], "CheckHostIP=no")):
+        assert frame not in world.refuses(known, option)
+        assert frame not in world.run(known, option, program=programs.peer("ssh")).stderr
+
+
 def test_fingerprints_in_dns(world, keys):
     host = keys.host["ed25519"]
     dns = ["VerifyHostKeyDNS=yes", "StrictHostKeyChecking=ask", "LogLevel=DEBUG1"]

@@ -38,8 +38,27 @@ static bool accept_new(struct client *c, const struct known_files *files, struct
     return true;
 }
 
-static bool accept_changed(struct client *c, const struct finding *f, struct view key)
+/* CheckHostIP: the name has another key, and the address does not share that. The name may lead somewhere else now. */
+static void warn_of_spoofing(struct client *c, const struct known_files *files, const struct finding *by_name, struct view key)
 {
+    struct finding f;
+    if (!c->known_address || known_files_look_up(files, c->known_address, key, &f) < 0) return;
+    bool has_changed_too = f.verdict.status == KNOWN_HOSTS_CHANGED;
+    if (has_changed_too && view_eq(f.verdict.line.base64, by_name->verdict.line.base64)) return;
+    const char *what = has_changed_too                      ? "has a different value"
+                       : f.verdict.status == KNOWN_HOSTS_OK ? "is unchanged"
+                                                            : "is unknown";
+    host_key_say_framed(c, "WARNING: POSSIBLE DNS SPOOFING DETECTED!");
+    log_error(&c->sink.log, "The %s host key for %s has changed,", key_short_name(key), c->known_name);
+    log_error(&c->sink.log, "and the key for its address %s %s.", c->known_address, what);
+    log_error(&c->sink.log,
+              "Either the name leads to another machine than before, or address and key of the host were both changed.");
+    if (f.verdict.line.number) log_error(&c->sink.log, "Offending key for IP in %s:%zu", f.file->path, f.verdict.line.number);
+}
+
+static bool accept_changed(struct client *c, const struct known_files *files, const struct finding *f, struct view key)
+{
+    warn_of_spoofing(c, files, f, key);
     host_key_say_changed(c, f, c->known_name, key);
     if (c->options.strict_host_key_checking != CONF_HOST_KEYS_NO) {
         log_error(&c->sink.log, "Host key for %s has changed and you have requested strict checking.", c->known_name);
@@ -146,7 +165,7 @@ static bool judge_plain(struct client *c, struct known_files *files, struct view
         host_key_say_revoked(c, &f, key);
         return false;
     case KNOWN_HOSTS_CHANGED:
-        return accept_changed(c, &f, key);
+        return accept_changed(c, files, &f, key);
     default:
         break;
     }

@@ -311,6 +311,7 @@ static int next_attempt(struct login *l)
 static void note_refusal(struct login *l)
 {
     if (l->method == METHOD_KBDINT && !l->was_prompted) l->kbdint_useless = true;
+    if (l->method == METHOD_PUBLICKEY && l->current) identity_log(l->c, "Server refuses key", l->current);
     if (l->method == METHOD_PUBLICKEY && l->current)
         l->current->answer = l->was_accepted ? "accepted by the server, but not its signature" : "refused by the server";
     if (l->expected) visits_forget(l->c);
