@@ -99,7 +99,7 @@ def test_ca_in_an_agent(agent):
 
 def test_a_ca_with_a_passphrase():
     make_keys("k")
-    good(THEIRS, "-q", "-t", "ed25519", "-N", "secret", "-f", "ca")
+    good(THEIRS, "-q", "-t", "ed25519", "-N", "secret", "-a", "2", "-f", "ca")
     both("-s", "ca", "-I", "id", "-n", "a", "-P", "secret", "k.pub")
     both("-s", "ca", "-I", "id", "-n", "a", "-P", "wrong", "k.pub")
 

@@ -24,7 +24,7 @@ def candidates(tmp_path_factory):
 def test_candidates_are_screened_by_both(candidates):
     lines = candidates.read_text().splitlines(keepends=True)
     assert len(lines) > 10000 and all(line.split()[1:6] == ["4", "2", "0", "510", "0"] for line in lines)
-    pathlib.Path("some").write_text("# a comment\n\nnonsense\n" + "".join(lines[:400]))
+    pathlib.Path("some").write_text("# a comment\n\nnonsense\n" + "".join(lines[:200]))
     for program, out in ((OURS, "ours"), (THEIRS, "theirs")):
         good(program, "-M", "screen", "-f", "some", out)
     assert groups("ours") == groups("theirs") and len(groups("ours")) >= 1
@@ -37,13 +37,13 @@ def test_candidates_are_screened_by_both(candidates):
 
 
 def test_screening_goes_on_where_it_was(candidates):
-    lines = candidates.read_text().splitlines(keepends=True)[:200]
+    lines = candidates.read_text().splitlines(keepends=True)[:80]
     pathlib.Path("some").write_text("".join(lines))
     good(OURS, "-q", "-M", "screen", "-f", "some", "whole")
     for _ in range(4):
-        good(OURS, "-q", "-M", "screen", "-f", "some", "-O", "lines=50", "-O", "checkpoint=point", "parts")
-    assert groups("parts") == groups("whole") and text("point").strip() == "200"
-    good(OURS, "-q", "-M", "screen", "-f", "some", "-O", "start-line=150", "tail")
+        good(OURS, "-q", "-M", "screen", "-f", "some", "-O", "lines=20", "-O", "checkpoint=point", "parts")
+    assert groups("parts") == groups("whole") and text("point").strip() == "80"
+    good(OURS, "-q", "-M", "screen", "-f", "some", "-O", "start-line=60", "tail")
     assert set(groups("tail")) <= set(groups("whole"))
 
 

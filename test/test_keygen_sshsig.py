@@ -58,7 +58,7 @@ def test_ways_to_sign(agent):
     os.environ.pop("SSH_AUTH_SOCK")
     both("-Y", "sign", "-f", "k.pub", "-n", "file", "msg", before=clean)
     both("-Y", "sign", "-U", "-f", "l.pub", "-n", "file", "msg", before=clean)
-    good(THEIRS, "-q", "-p", "-P", "", "-N", "secret", "-f", "l")
+    good(THEIRS, "-q", "-p", "-P", "", "-N", "secret", "-a", "2", "-f", "l")
     both("-Y", "sign", "-f", "l", "-P", "secret", "-n", "file", "msg", before=clean)
     both("-Y", "sign", "-f", "l", "-P", "wrong", "-n", "file", "msg", before=clean)
 
