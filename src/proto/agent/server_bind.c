@@ -150,7 +150,8 @@ static bool hop_has_key(struct hop h, struct view host_key, int64_t wall_s)
 
 /* One step of a way. from.p NULL: from here; to.p NULL: to anywhere. */
 struct way {
-    struct view from, to, user;
+    struct view from, to;
+    const struct view *user; /* NULL: anybody */
 };
 
 static bool is_allowed(const struct agent_key *k, struct way way, int64_t wall_s)
@@ -160,13 +161,13 @@ static bool is_allowed(const struct agent_key *k, struct way way, int64_t wall_s
     while (destination_next(&list, &from, &to) > 0) {
         if (way.from.p ? !hop_has_key(from, way.from, wall_s) : from.host.len != 0) continue;
         if (way.to.p && !hop_has_key(to, way.to, wall_s)) continue;
-        if (way.user.p && to.user.len && !pattern_matches(way.user, to.user)) continue;
+        if (way.user && to.user.len && !pattern_matches(*way.user, to.user)) continue;
         return true;
     }
     return false;
 }
 
-bool agent_client_may_use(const struct agent_client *c, const struct agent_key *k, struct view user)
+bool agent_client_may_use(const struct agent_client *c, const struct agent_key *k, const struct view *user)
 {
     struct view from = VIEW_EMPTY;
     if (buf_len(&k->limits.destinations) == 0) return true;
@@ -175,10 +176,10 @@ bool agent_client_may_use(const struct agent_client *c, const struct agent_key *
         const struct agent_session *s = &c->sessions[i];
         bool is_last = i + 1 == c->n_sessions;
         struct view to = buf_view(&s->host_key);
-        if (is_last ? s->is_forwarding && user.p : !s->is_forwarding) return false; /* nobody logs in on the way */
-        if (!is_allowed(k, (struct way){ from, to, is_last ? user : VIEW_EMPTY }, c->server->wall_s)) return false;
+        if (is_last ? s->is_forwarding && user : !s->is_forwarding) return false; /* nobody logs in on the way */
+        if (!is_allowed(k, (struct way){ from, to, is_last ? user : NULL }, c->server->wall_s)) return false;
         from = to;
     }
     /* A key that may go to the host where the client is, but no further, is of no use there and is not shown. */
-    return user.p || !last_session(c)->is_forwarding || is_allowed(k, (struct way){ .from = from }, c->server->wall_s);
+    return user || !last_session(c)->is_forwarding || is_allowed(k, (struct way){ .from = from }, c->server->wall_s);
 }

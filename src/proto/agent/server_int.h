@@ -114,8 +114,8 @@ void agent_limits_init(const struct agent_server *s, struct agent_limits *l); /*
 
 /* ---- server_bind.c ---- */
 int agent_destinations_check(struct view destinations) MUST_USE;
-/* Whether the client may see the key; with a user, whether it may log in as that one with it, at the end of its way. */
-bool agent_client_may_use(const struct agent_client *c, const struct agent_key *k, struct view user);
+/* Whether the client may see the key (user NULL); or log in as that user with it, at the end of its way. */
+bool agent_client_may_use(const struct agent_client *c, const struct agent_key *k, const struct view *user);
 void agent_client_sessions_done(struct agent_client *c);
 
 /* ---- server_sign.c ---- */

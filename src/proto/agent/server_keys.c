@@ -32,7 +32,7 @@ int agent_server_put(struct agent_client *c, struct key *k, const char *comment,
 {
     struct agent_server *s = c->server;
     struct agent_key **at = place_for(s, key_blob(k)), *old = *at;
-    if (old && !agent_client_may_use(c, old, VIEW_EMPTY)) return ERR_DENIED;
+    if (old && !agent_client_may_use(c, old, NULL)) return ERR_DENIED;
     if (!old && s->n_keys >= AGENT_SERVER_KEYS_MAX) return ERR_LIMIT;
     struct agent_key *entry = calloc(1, sizeof(*entry));
     if (!entry) return ERR_NOMEM;
@@ -81,7 +81,7 @@ int agent_server_on_remove(struct agent_client *c, struct rd *r)
     struct view blob = rd_string(r);
     TRY(rd_end(r));
     struct agent_key *k = agent_server_find(c->server, blob);
-    if (!k || !agent_client_may_use(c, k, VIEW_EMPTY)) return ERR_NOT_FOUND;
+    if (!k || !agent_client_may_use(c, k, NULL)) return ERR_NOT_FOUND;
     agent_server_remove(c->server, is_this, k);
     return AGENT_DONE;
 }
@@ -100,7 +100,7 @@ static size_t count_listed(const struct agent_client *c)
 {
     size_t n = 0, bytes = 1 + 4;
     for (const struct agent_key *k = c->server->keys; k; k = k->next) {
-        if (!agent_client_may_use(c, k, VIEW_EMPTY)) continue;
+        if (!agent_client_may_use(c, k, NULL)) continue;
         bytes += listed_bytes(k);
         if (bytes > AGENT_FRAME_BYTES_MAX) {
             log_info(c->server->config.log, "not all keys fit into a list");
@@ -117,7 +117,7 @@ int agent_server_on_list(struct agent_client *c, UNUSED struct rd *r)
     struct agent_reply reply = agent_reply_open(c, AGENT_IDENTITIES_ANSWER);
     wr_u32(&reply.w, (uint32_t)n);
     for (const struct agent_key *k = c->server->keys; k && n > 0; k = k->next) {
-        if (!agent_client_may_use(c, k, VIEW_EMPTY)) continue;
+        if (!agent_client_may_use(c, k, NULL)) continue;
         wr_string(&reply.w, key_blob(k->key));
         wr_cstr(&reply.w, k->comment);
         n--;

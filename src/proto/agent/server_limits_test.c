@@ -63,6 +63,7 @@ static void limited_keys_go_on_from_a_host(UNUSED void **state)
     assert_int_equal(bind(&f, f.a, &hosts[1], "s1", true), AGENT_FAILURE); /* another host of the same id */
     assert_int_equal(count(&f, f.a), 1);
     assert_int_equal(log_in(&f, f.a, "s1", "me", &hosts[0]), AGENT_FAILURE); /* a forwarding is no login */
+    assert_int_equal(log_in(&f, f.a, "s1", "", &hosts[0]), AGENT_FAILURE);
     assert_int_equal(bind(&f, f.a, &hosts[1], "s2", false), AGENT_SUCCESS);
     assert_int_equal(count(&f, f.a), 1);
     assert_int_equal(log_in(&f, f.a, "s2", "me", &hosts[1]), AGENT_SIGN_RESPONSE);

@@ -53,7 +53,7 @@ static bool is_bound_login(const struct agent_client *c, const struct agent_key 
     struct agent_login login;
     if (c->n_sessions == 0 || !agent_login_parse(data, k->key, &login)) return false;
     const struct agent_session *last = &c->sessions[c->n_sessions - 1];
-    if (!agent_client_may_use(c, k, login.user) || !view_eq(login.session_id, buf_view(&last->id))) return false;
+    if (!agent_client_may_use(c, k, &login.user) || !view_eq(login.session_id, buf_view(&last->id))) return false;
     /* Only the host key in what is signed says which host a forwarded request is for. */
     if (!login.host_key.p) return c->n_sessions == 1;
     return view_eq(login.host_key, buf_view(&last->host_key));
