@@ -64,3 +64,6 @@ enum pkey_pem {
  * form of a public key. ECDSA as PUBLIC_PKCS1 is written as PUBLIC_PKCS8, as OpenSSH does. */
 int pkey_to_pem(const struct pkey *k, enum pkey_pem form, struct view passphrase, struct buf *out) MUST_USE;
 int pkey_from_public_pem(struct view pem, struct pkey **ret) MUST_USE;
+/* The key that an X.509 certificate (DER) is about; nothing else in it is looked at, bytes behind it are not minded. ERR_FORMAT,
+ * ERR_KEY_TYPE. */
+int pkey_from_certificate(struct view der, struct pkey **ret) MUST_USE;

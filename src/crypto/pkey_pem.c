@@ -65,6 +65,23 @@ int pkey_from_pem(struct view pem, struct view passphrase, struct pkey **ret) { 
 
 int pkey_from_public_pem(struct view pem, struct pkey **ret) { return from_pem(pem, VIEW_EMPTY, false, ret); }
 
+static void x509_freep(X509 **x) { X509_free(*x); }
+
+int pkey_from_certificate(struct view der, struct pkey **ret)
+{
+    const unsigned char *p = der.p;
+    enum pkey_type type;
+    if (der.len == 0 || der.len > PEM_MAX_BYTES) return ERR_FORMAT;
+    CLEANUP(x509_freep) X509 *x = d2i_X509(NULL, &p, (long)der.len);
+    EVP_PKEY *evp = x ? X509_get0_pubkey(x) : NULL;
+    ERR_clear_error();
+    if (!evp) return ERR_FORMAT;
+    TRY(type_of(evp, &type));
+    int err = pkey_from_evp(evp, type, false, ret);
+    ERR_clear_error();
+    return err;
+}
+
 static bool write_pkcs1_public(BIO *bio, EVP_PKEY *evp)
 {
     OSSL_ENCODER_CTX *ctx = OSSL_ENCODER_CTX_new_for_pkey(evp, EVP_PKEY_PUBLIC_KEY, "PEM", "pkcs1", NULL);

@@ -27,11 +27,12 @@
 
 static const struct row {
     const char *name;
-    uint8_t from, to, states, n_fds;
+    uint8_t from, to, n_fds;
+    uint16_t states;
     uint32_t max_bytes;
 } rows[256] = {
 #define IPC(name, number, from, to, states, max_bytes, n_fds, fields) \
-    [number] = { #name, IPC_##from, IPC_##to, (states), (n_fds), (max_bytes) },
+    [number] = { #name, IPC_##from, IPC_##to, (n_fds), (states), (max_bytes) },
 #include "ipc/messages.def"
 #undef IPC
 };

@@ -12,10 +12,15 @@ enum ipc_role {
     IPC_M,
     IPC_N,
     IPC_U,
-    IPC_Z
+    IPC_Z,
+    IPC_C,
+    IPC_P,
+    IPC_S,
+    IPC_ROLE_MAX
 };
 
-/* States of a connection, as bits. */
+/* States of a connection, as bits; those from IPC_TOKEN_READY on are of tokens' helpers and their clients, each with its own
+ * account of what was asked. */
 enum ipc_state {
     IPC_IDLE = 1,          /* process started ahead of need */
     IPC_UNKEYED = 2,       /* before the first exchange hash was signed */
@@ -24,6 +29,28 @@ enum ipc_state {
     IPC_SESSION = 16,
     IPC_PREAUTH = IPC_UNKEYED | IPC_KEYED,
     IPC_ANY = 31,
+    IPC_TOKEN_READY = 32, /* PKCS#11 helper: the module is loaded */
+    IPC_TOKEN_PIN = 64,   /* PKCS#11 helper: waits for the answer to token_pin_wanted */
+    IPC_TOKEN_LOADING = 128,
+    IPC_TOKEN_SIGNING = 256,
+    IPC_TOKEN_ASKED = IPC_TOKEN_LOADING | IPC_TOKEN_SIGNING,
+    IPC_SK_ENROLLING = 512,
+    IPC_SK_SIGNING = 1024,
+    IPC_SK_LISTING = 2048,
+    IPC_SK_ASKED = IPC_SK_ENROLLING | IPC_SK_SIGNING | IPC_SK_LISTING,
+    IPC_STATE_LAST = IPC_SK_LISTING,
+};
+
+/* What a helper says went wrong (token_failed, sk_failed). */
+enum token_error {
+    TOKEN_ERROR_GENERAL,     /* the text tells */
+    TOKEN_ERROR_LIBRARY,     /* cannot be loaded, or is none of its kind */
+    TOKEN_ERROR_NO_DEVICE,   /* no token there, or none that has this key */
+    TOKEN_ERROR_PIN,         /* needed or wrong */
+    TOKEN_ERROR_PIN_LOCKED,  /* too many wrong ones */
+    TOKEN_ERROR_UNSUPPORTED, /* by the library, the token, or this build */
+    TOKEN_ERROR_EXISTS,      /* a resident key of that name and user */
+    TOKEN_ERROR_MAX,
 };
 
 /* Why a connection ended before login. The texts are what net_end carries. */
@@ -66,7 +93,8 @@ enum ipc_outcome {
 #include "wire/codec_fields_undef.h"
 
 enum {
-    IPC_FDS_MAX = 3
+    IPC_FDS_MAX = 3,
+    TOKEN_HELPER_FD = 3, /* where a token's helper finds its socket */
 };
 
 struct ipc {

@@ -1,4 +1,4 @@
-/* A captured child of the server: its bytes against the receiver's rules and every row's parser. The first byte says who sends to
+/* A captured child of the server or helper of a token: its bytes against the receiver's rules and every row's parser. The first byte says who sends to
  * whom and with how many descriptors, the second in which state; after that come chunks (u8 length before each), as reads would
  * bring them. */
 #include "ipc/ipc.h"
@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct {
     enum ipc_role from, to;
 } ways[] = { { IPC_N, IPC_M }, { IPC_U, IPC_M }, { IPC_M, IPC_K }, { IPC_M, IPC_L },
-             { IPC_K, IPC_L }, { IPC_M, IPC_N }, { IPC_M, IPC_U }, { IPC_L, IPC_M } };
+             { IPC_K, IPC_L }, { IPC_M, IPC_N }, { IPC_M, IPC_U }, { IPC_L, IPC_M },
+             { IPC_P, IPC_C }, { IPC_S, IPC_C }, { IPC_C, IPC_P }, { IPC_C, IPC_S } };
 
 /* What every row's message must be like when its receiver has accepted it: views inside the message, nothing more. */
 static void parse(const struct ipc_message *m)
@@ -48,9 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int pair[2];
     struct ipc c;
     if (size < 2 || fd_socketpair(pair) < 0) return 0;
-    size_t way = data[0] % ARRAY_LEN(ways);
+    size_t way = (data[0] & 63) % ARRAY_LEN(ways);
     if (ipc_init(&c, pair[0], ways[way].to, ways[way].from) < 0) return 0;
-    c.state = 1U << data[1] % 5;
+    c.state = 1U << data[1] % 12;
     size_t n_fds = data[0] >> 6;
     struct view rest = view_of(data + 2, size - 2);
     while (rest.len > 1) {

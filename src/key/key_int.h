@@ -38,5 +38,7 @@ int key_make(const struct key_type *t, struct pkey *take_pkey, struct view appli
     MUST_USE;
 /* The name of the row a plain blob of this kind of key has. */
 const struct key_type *key_type_plain(const struct key_type *t);
+/* The row of the plain signature algorithm to sign with; empty: the key's own. NULL: it does not belong to the key. */
+const struct key_type *key_signing_type(const struct key *k, struct view algorithm);
 /* First string of a blob as a row that blobs have; NULL otherwise. Reads on in r. */
 const struct key_type *key_type_read(struct rd *r);

@@ -20,10 +20,16 @@ static bool belongs(const struct key_type *sig, const struct key *k)
     return sig && !sig->is_cert && sig->pkey == k->type->pkey && sig->is_sk == k->type->is_sk;
 }
 
-int key_sign(const struct key *k, struct view algorithm, struct view data, struct buf *ret_signature_blob)
+const struct key_type *key_signing_type(const struct key *k, struct view algorithm)
 {
     const struct key_type *t = signing_row(k, algorithm);
-    if (!belongs(t, k)) return ERR_KEY_TYPE;
+    return belongs(t, k) ? t : NULL;
+}
+
+int key_sign(const struct key *k, struct view algorithm, struct view data, struct buf *ret_signature_blob)
+{
+    const struct key_type *t = key_signing_type(k, algorithm);
+    if (!t) return ERR_KEY_TYPE;
     if (k->type->is_sk) return ERR_UNSUPPORTED; /* the token signs, through its helper process */
     if (!key_has_private(k)) return ERR_KEY_INVALID;
     CLEANUP(buf_done) struct buf sig = BUF_INIT(SIGNATURE_BYTES_MAX), blob = BUF_INIT(SIGNATURE_BYTES_MAX);
