@@ -103,6 +103,9 @@ static int default_file(const struct keygen_options *o, char *ret_path, size_t c
     const char *home = ask_home(), *name = "id_ed25519";
     if (!home) return ERR_NOT_FOUND;
     if (o->type && strncasecmp(o->type, "ecdsa", 5) == 0) name = "id_ecdsa";
+    if (o->type && (strcasecmp(o->type, "ed25519-sk") == 0 || strncasecmp(o->type, "sk-ssh-ed25519", 14) == 0))
+        name = "id_ed25519_sk";
+    if (o->type && (strcasecmp(o->type, "ecdsa-sk") == 0 || strncasecmp(o->type, "sk-ecdsa", 8) == 0)) name = "id_ecdsa_sk";
     if (o->type && (strncasecmp(o->type, "rsa", 3) == 0 || strcasecmp(o->type, "ssh-rsa") == 0)) name = "id_rsa";
     snprintf(ret_path, cap, "%s/.ssh/%s", home, name);
     return 0;

@@ -186,8 +186,20 @@ static int find_ca_in_agent(const struct keygen_options *o, struct signer *ca)
     return 0;
 }
 
+static int find_ca_on_token(const struct keygen_options *o, struct signer *ca)
+{
+    CLEANUP(key_unrefp) struct key *k = NULL;
+    int err = load_public(o->signing_file, &k);
+    if (err < 0) return say_fatal("Cannot load CA public key %s: %s", o->signing_file, say_text(err));
+    int status = signer_open_token(ca, o, k);
+    if (status == 0) k = NULL;
+    return status;
+}
+
 static int load_ca(struct keygen_options *o, struct signer *ca)
 {
+    ca->sk_provider = o->sk_provider;
+    if (o->pkcs11) return find_ca_on_token(o, ca);
     if (o->use_agent) return find_ca_in_agent(o, ca);
     const char *file = o->file;
     if (!file_exists(o->signing_file)) return say_fatal("Load key \"%s\": %s", o->signing_file, strerror(ENOENT));

@@ -2,7 +2,7 @@
  * errors are said where they are met. Files: main.c (table of options, table of modes), ask.c (prompts and loading keys), make.c
  * (new keys, -A), change.c (-p, -c), show.c (-l, -B, -y), convert.c (-e, -i), hosts.c (-F, -R, -H), certs.c (-L), dns.c (-r),
  * certify.c (-s), krl.c (-k, -Q), sign_file.c
- * (-Y), moduli.c (-M). */
+ * (-Y), moduli.c (-M), token.c (-D), sk.c (keys on security keys, -K). */
 #pragma once
 
 #include "base/strv.h"
@@ -24,9 +24,11 @@ struct keygen_options {
     const char *identity;     /* -I: a certificate's key id; with -Y who signed */
     const char *names;        /* -n: a certificate's principals; with -Y the namespace */
     const char *validity;
-    const char *operation; /* behind -Y or -M */
-    struct strv options;   /* -O */
-    char **files;          /* words behind the flags */
+    const char *operation;   /* behind -Y or -M */
+    struct strv options;     /* -O */
+    const char *pkcs11;      /* -D */
+    const char *sk_provider; /* -w */
+    char **files;            /* words behind the flags */
     size_t n_files;
     uint64_t serial;
     bool has_serial, serial_counts;
@@ -50,7 +52,7 @@ struct keygen_options {
 typedef int keygen_mode_fn(struct keygen_options *o);
 keygen_mode_fn make_key, make_host_keys, change_passphrase, change_comment, show_fingerprint, show_bubblebabble, show_public,
     convert_export, convert_import, hosts_find, hosts_remove, hosts_hash, show_certificates, show_dns, certify, krl_make, krl_ask,
-    sign_file, moduli_work;
+    sign_file, moduli_work, show_token, sk_download;
 
 /* Prints how the program is called. Gives EXIT_SAID_NO. */
 int usage(void);
@@ -92,6 +94,19 @@ int load_public(const char *path, struct key **ret) MUST_USE;
 bool has_private(struct view file);
 /* Reads a file, "-" is stdin. */
 int load_file(const char *path, struct buf *out) MUST_USE;
+
+/* Loads the module of -D and lists its keys. 0, or the exit status after saying what is wrong. */
+struct token_pkcs11;
+int token_open(const struct keygen_options *o, struct token_pkcs11 **ret) MUST_USE;
+/* Signs with a key of it, asking for the PIN. Errors are said. */
+int token_sign(struct token_pkcs11 *t, size_t key_idx, struct view algorithm, struct view data, struct buf *ret_signature) MUST_USE;
+
+/* Signs with a security key's file: tells the user to touch it, asks for the PIN. Errors are said. */
+int sk_sign(const char *provider, struct key *k, struct view data, struct buf *ret_signature) MUST_USE;
+/* A new key on a security key, by the -O of the command line. 0, or the exit status after saying what is wrong. */
+int sk_enroll_key(const struct keygen_options *o, const struct key_type *type, struct key **ret) MUST_USE;
+/* -N, or asked for twice. */
+int ask_key_passphrase(const struct keygen_options *o, struct buf *out) MUST_USE;
 
 /* Writes FILE and FILE.pub. Failures are said; false. */
 bool save_private(const struct keygen_options *o, const struct key *k, const char *path, struct view passphrase, bool keep_mode);

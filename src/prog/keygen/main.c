@@ -21,6 +21,8 @@ enum mode {
     MODE_REMOVE,
     MODE_FIND,
     MODE_HASH,
+    MODE_DOWNLOAD,
+    MODE_TOKEN,
     MODE_FINGERPRINT,
     MODE_CERTIFICATES,
     MODE_DNS,
@@ -44,7 +46,9 @@ static const struct mode_row {
     [MODE_CERTIFY] = { certify, true, true },
     [MODE_CERTIFICATES] = { show_certificates },
     [MODE_DNS] = { show_dns, false, true },
-    [MODE_MAKE] = { make_key },
+    [MODE_DOWNLOAD] = { sk_download, false, true },
+    [MODE_TOKEN] = { show_token },
+    [MODE_MAKE] = { make_key, false, true },
     [MODE_HOST_KEYS] = { make_host_keys },
     [MODE_REMOVE] = { hosts_remove },
     [MODE_FIND] = { hosts_find },
@@ -74,7 +78,7 @@ static int take_cipher(struct command_line *c, const char *value);
 static int take_serial(struct command_line *c, const char *value);
 static int add_option(struct command_line *c, const char *value);
 
-/* What an option does: sets a string, counts, chooses a mode, is checked by a function, or is for a mode that is not there. */
+/* What an option does: sets a string, counts, chooses a mode, or is checked by a function. */
 static const struct option_row {
     char letter;
     enum {
@@ -83,14 +87,12 @@ static const struct option_row {
         OPT_MODE,
         OPT_MODE_TEXT,
         OPT_CHECKED,
-        OPT_IGNORED,
-        OPT_LATER,
-        OPT_LATER_TEXT
+        OPT_IGNORED
     } kind;
     size_t offset; /* TEXT, COUNT, MODE_TEXT: into keygen_options */
     enum mode mode;
     option_fn *check;
-    const char *what; /* usage line of a mode; LATER: the name of what is missing */
+    const char *what; /* usage line of a mode */
 } option_rows[] = {
 #define AT(member) .offset = offsetof(struct keygen_options, member)
     { 'Y', OPT_MODE_TEXT, AT(operation), .mode = MODE_SIGN_FILE,
@@ -123,6 +125,9 @@ static const struct option_row {
     { 'R', OPT_MODE_TEXT, AT(host), .mode = MODE_REMOVE, .what = "host [-f known_hosts]: remove a host" },
     { 'H', OPT_MODE, .mode = MODE_HASH, .what = "[-f known_hosts]: hash the names" },
     { 'L', OPT_MODE, .mode = MODE_CERTIFICATES, .what = "[-f file]: print certificates" },
+    { 'D', OPT_MODE_TEXT, AT(pkcs11), .mode = MODE_TOKEN, .what = "pkcs11 [-l] [-v]: print the public keys of PKCS#11 tokens" },
+    { 'K', OPT_MODE, .mode = MODE_DOWNLOAD, .what = "[-O option] [-w provider]: download resident keys of a FIDO authenticator" },
+    { 'w', OPT_TEXT, AT(sk_provider) },
     { 'r', OPT_MODE_TEXT, AT(host), .mode = MODE_DNS, .what = "host [-g] [-f file] [-O hashalg=sha1|sha256]: SSHFP records" },
     { 'g', OPT_COUNT, AT(generic_dns) },
     { 'a', OPT_CHECKED, .check = take_rounds },
@@ -138,9 +143,6 @@ static const struct option_row {
     { 'q', OPT_COUNT, AT(quiet) },
     { 'v', OPT_COUNT, AT(verbose) },
     { 'o', OPT_IGNORED },
-    { 'D', OPT_LATER_TEXT, .what = "PKCS#11 tokens" },
-    { 'K', OPT_LATER, .what = "resident keys of security keys" },
-    { 'w', OPT_LATER_TEXT, .what = "security keys" },
 #undef AT
 };
 
@@ -153,7 +155,7 @@ static const struct option_row *find_row(int letter)
 
 static bool takes_value(const struct option_row *row)
 {
-    return row->kind == OPT_TEXT || row->kind == OPT_MODE_TEXT || row->kind == OPT_CHECKED || row->kind == OPT_LATER_TEXT;
+    return row->kind == OPT_TEXT || row->kind == OPT_MODE_TEXT || row->kind == OPT_CHECKED;
 }
 
 /* The operations of -Y that the table's row has no room for. */
@@ -166,11 +168,11 @@ static const char *const usage_more[] = {
 
 int usage(void)
 {
-    fprintf(stderr, "usage: ssh-keygen [-q] [-t ecdsa|ed25519|rsa] [-b bits] [-C comment] [-f file] [-N passphrase] [-m format] "
+    fprintf(stderr, "usage: ssh-keygen [-q] [-t ecdsa|ecdsa-sk|ed25519|ed25519-sk|rsa] [-b bits] [-C comment] [-f file] [-N "
+                    "passphrase] [-m format] "
                     "[-Z cipher] [-a rounds]\n");
     for (size_t i = 0; i < ARRAY_LEN(option_rows); i++)
-        if (option_rows[i].what && option_rows[i].kind < OPT_LATER)
-            fprintf(stderr, "       ssh-keygen -%c %s\n", option_rows[i].letter, option_rows[i].what);
+        if (option_rows[i].what) fprintf(stderr, "       ssh-keygen -%c %s\n", option_rows[i].letter, option_rows[i].what);
     for (size_t i = 0; i < ARRAY_LEN(usage_more); i++) fprintf(stderr, "       ssh-keygen %s\n", usage_more[i]);
     return EXIT_SAID_NO;
 }
@@ -279,9 +281,6 @@ static int take_option(struct command_line *c, const struct option_row *row, con
         return row->check(c, value);
     case OPT_IGNORED:
         break;
-    case OPT_LATER:
-    case OPT_LATER_TEXT:
-        return say_fatal("ssh-keygen: -%c: %s: not available yet", row->letter, row->what);
     }
     return 0;
 }

@@ -14,8 +14,13 @@
 static const struct type_name {
     const char *name, *wire;
 } type_names[] = {
-    { "ed25519", "ssh-ed25519" },  { "ecdsa", "ecdsa-sha2-nistp256" }, { "rsa", "ssh-rsa" },
-    { "rsa-sha2-256", "ssh-rsa" }, { "rsa-sha2-512", "ssh-rsa" },
+    { "ed25519", "ssh-ed25519" },
+    { "ecdsa", "ecdsa-sha2-nistp256" },
+    { "rsa", "ssh-rsa" },
+    { "rsa-sha2-256", "ssh-rsa" },
+    { "rsa-sha2-512", "ssh-rsa" },
+    { "ed25519-sk", "sk-ssh-ed25519@openssh.com" },
+    { "ecdsa-sk", "sk-ecdsa-sha2-nistp256@openssh.com" },
 };
 
 /* Sizes of ecdsa by -b. */
@@ -28,11 +33,8 @@ static int refuse_type(const char *name)
 {
     if (strcasecmp(name, "dsa") == 0 || strcasecmp(name, "ssh-dss") == 0)
         return say_fatal("DSA keys are no longer made: use ed25519");
-    const struct key_type *t = key_type_find(view_str(name));
-    bool is_sk = (t && t->is_sk) || strcasecmp(name, "ed25519-sk") == 0 || strcasecmp(name, "ecdsa-sk") == 0;
     if (strncasecmp(name, "mldsa44", 7) == 0 || strncasecmp(name, "ssh-mldsa44", 11) == 0)
         return say_fatal("keys of type %s need ML-DSA, which this libcrypto does not have: use ed25519", name);
-    if (is_sk) return say_fatal("making keys on security keys (-t %s) is not available yet", name);
     return say_fatal("unknown key type %s", name);
 }
 
@@ -60,7 +62,7 @@ static int find_type(const struct keygen_options *o, const struct key_type **ret
     for (size_t i = 0; i < ARRAY_LEN(type_names); i++)
         if (strcasecmp(name, type_names[i].name) == 0) wire = type_names[i].wire;
     const struct key_type *t = key_type_find(view_str(wire));
-    if (!t || t->is_cert || t->is_sk || t->sig_only) return refuse_type(name);
+    if (!t || t->is_cert || t->sig_only) return refuse_type(name);
     *ret = t;
     if (!o->has_bits) return 0;
     if (strcasecmp(name, "ecdsa") == 0) return find_curve(o, ret);
@@ -127,7 +129,7 @@ static int tell_new_key(const struct key *k, const char *path)
     return EXIT_DONE;
 }
 
-static int new_passphrase(const struct keygen_options *o, struct buf *out)
+int ask_key_passphrase(const struct keygen_options *o, struct buf *out)
 {
     if (o->new_passphrase) return buf_put_str(out, o->new_passphrase);
     return ask_new_passphrase("Enter passphrase (empty for no passphrase): ", "Passphrases do not match.  Try again.", true, out);
@@ -138,15 +140,18 @@ int make_key(struct keygen_options *o)
     const struct key_type *type = NULL;
     int status = find_type(o, &type);
     if (status) return status;
+    CLEANUP(key_unrefp) struct key *k = NULL;
+    if (o->options.n && !type->is_sk) return say_fatal("-O %s is not for what is asked here", o->options.v[0]);
     if (!o->quiet) printf("Generating public/private %s key pair.\n", o->type ? o->type : "ed25519");
+    if (type->is_sk) status = sk_enroll_key(o, type, &k);
+    if (status) return status;
     if (ask_file(o, "Enter file in which to save the key") < 0) return EXIT_SAID_NO;
     make_ssh_directory(o->file);
     if (!ask_overwrite(o->file)) return EXIT_SAID_NO;
     CLEANUP(buf_done) struct buf passphrase = BUF_INIT_SECRET(PASSPHRASE_BYTES_MAX);
-    CLEANUP(key_unrefp) struct key *k = NULL;
-    int err = new_passphrase(o, &passphrase);
+    int err = ask_key_passphrase(o, &passphrase);
     if (err < 0) return say_fatal("No passphrase: %s", err_text(err));
-    err = key_generate(type, (unsigned)o->bits, &k);
+    if (!k) err = key_generate(type, (unsigned)o->bits, &k);
     if (err == 0) err = set_comment(o, k);
     if (err < 0) return say_fatal("Making the key failed: %s", err_text(err));
     char public_path[PATH_BYTES_MAX + 8];

@@ -106,6 +106,7 @@ static int load_signer(struct keygen_options *o, const struct key *public_key, s
 static int find_signer(struct keygen_options *o, struct signer *s)
 {
     CLEANUP(key_unrefp) struct key *k = NULL;
+    s->sk_provider = o->sk_provider;
     int err = load_public(o->file, &k);
     if (err < 0) return say_fatal("Couldn't load public key %s: %s", o->file, say_text(err));
     err = signer_connect(s);

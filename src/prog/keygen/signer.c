@@ -2,6 +2,7 @@
 #include "prog/keygen/signer.h"
 
 #include "io/agent_io.h"
+#include "io/token_pkcs11.h"
 #include "os/fd.h"
 #include "os/sock.h"
 
@@ -11,6 +12,7 @@ void signer_done(struct signer *s)
 {
     key_unref(s->key);
     fd_closep(&s->agent);
+    token_pkcs11_free(s->token);
     *s = (struct signer)SIGNER_INIT;
 }
 
@@ -38,6 +40,19 @@ int signer_find(struct signer *s, struct key *public_key)
     return ERR_NOT_FOUND;
 }
 
+int signer_open_token(struct signer *s, const struct keygen_options *o, struct key *public_key)
+{
+    int status = token_open(o, &s->token);
+    if (status) return status;
+    for (size_t i = 0; i < token_pkcs11_n_keys(s->token); i++) {
+        if (!key_equal_public(token_pkcs11_key(s->token, i), public_key)) continue;
+        s->token_idx = i;
+        s->key = public_key;
+        return 0;
+    }
+    return say_fatal("No PKCS#11 key matching %s found", o->signing_file);
+}
+
 static int agent_sign(const struct signer *s, struct view algorithm, struct view data, struct buf *out)
 {
     CLEANUP(buf_done) struct buf request = BUF_INIT(AGENT_FRAME_BYTES_MAX), body = BUF_INIT(AGENT_FRAME_BYTES_MAX);
@@ -51,6 +66,8 @@ static int agent_sign(const struct signer *s, struct view algorithm, struct view
 
 int signer_sign(const struct signer *s, struct view algorithm, struct view data, struct buf *out)
 {
+    if (s->token) return token_sign(s->token, s->token_idx, algorithm, data, out);
+    if (key_has_private(s->key) && key_type_of(s->key)->is_sk) return sk_sign(s->sk_provider, s->key, data, out);
     if (key_has_private(s->key)) return key_sign(s->key, algorithm, data, out);
     if (algorithm.len == 0 && key_type_of(s->key)->pkey == PKEY_RSA) algorithm = VIEW_LIT("rsa-sha2-512");
     return agent_sign(s, algorithm, data, out);
