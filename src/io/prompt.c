@@ -45,7 +45,7 @@ static bool uses_askpass(const struct prompt *p)
     return has_display() && !(p->from_stdin ? tty_is(STDIN_FILENO) : has_terminal());
 }
 
-static struct view first_line(struct view all)
+struct view prompt_first_line(struct view all)
 {
     size_t len = 0;
     while (len < all.len && all.p[len] != '\n' && all.p[len] != '\r') len++;
@@ -62,7 +62,7 @@ static int read_answer(int fd, struct buf *answer)
         TRY(fd_read(fd, area, buf_room(answer), &n));
         buf_commit(answer, n);
     }
-    buf_truncate(answer, first_line(buf_view(answer)).len);
+    buf_truncate(answer, prompt_first_line(buf_view(answer)).len);
     return 0;
 }
 
@@ -115,7 +115,7 @@ int prompt_ask(const struct prompt *p, struct buf *out)
     return tty_read_line(&(struct tty_prompt){ .text = shown, .echo = p->echo, .stdin_only = p->from_stdin }, out);
 }
 
-int prompt_confirm_start(const struct log *log, const char *text, int *ret_fd, pid_t *ret_pid)
+static int start_window(const struct log *log, const char *text, const char *kind, int *ret_fd, pid_t *ret_pid)
 {
     CLEANUP(buf_done) struct buf clean = BUF_INIT(PROMPT_BYTES);
     const char *require = askpass_rule();
@@ -123,11 +123,33 @@ int prompt_confirm_start(const struct log *log, const char *text, int *ret_fd, p
     if (forbidden || !(forced || has_display())) return ERR_NOT_FOUND;
     TRY(vis_text(view_str(text), &clean));
     const char *shown = buf_cstr(&clean);
-    return shown ? start_askpass(log, shown, "confirm", ret_fd, ret_pid) : ERR_NOMEM;
+    return shown ? start_askpass(log, shown, kind, ret_fd, ret_pid) : ERR_NOMEM;
+}
+
+int prompt_confirm_start(const struct log *log, const char *text, int *ret_fd, pid_t *ret_pid)
+{
+    return start_window(log, text, "confirm", ret_fd, ret_pid);
+}
+
+int prompt_secret_start(const struct log *log, const char *text, int *ret_fd, pid_t *ret_pid)
+{
+    return start_window(log, text, NULL, ret_fd, ret_pid);
+}
+
+int prompt_notice_start(const struct log *log, const char *text, pid_t *ret_pid)
+{
+    CLEANUP(fd_closep) int unread = -1;
+    return start_window(log, text, "none", &unread, ret_pid);
+}
+
+void prompt_notice_end(pid_t pid)
+{
+    int status;
+    if (pid) (void)!spawn_wait_or_kill(pid, 0, &status);
 }
 
 bool prompt_confirm_is_yes(int status, struct view answer)
 {
-    struct view line = first_line(answer);
+    struct view line = prompt_first_line(answer);
     return status == 0 && (line.len == 0 || (line.len == 3 && strncasecmp((const char *)line.p, "yes", 3) == 0));
 }

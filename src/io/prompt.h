@@ -23,3 +23,12 @@ int prompt_ask(const struct prompt *p, struct buf *out) MUST_USE;
 int prompt_confirm_start(const struct log *log, const char *text, int *ret_fd, pid_t *ret_pid) MUST_USE;
 /* Whether that was a yes: status 0, and nothing or "yes" as the first line. */
 bool prompt_confirm_is_yes(int status, struct view answer);
+
+/* A secret, asked for by askpass in the same way; the first line of what it writes is the answer if its status is 0. */
+int prompt_secret_start(const struct log *log, const char *text, int *ret_fd, pid_t *ret_pid) MUST_USE;
+struct view prompt_first_line(struct view answer); /* without its end; lent by answer */
+
+/* A notice (touch the security key) in askpass's window (SSH_ASKPASS_PROMPT=none), until its end is told. ERR_NOT_FOUND: as above.
+ */
+int prompt_notice_start(const struct log *log, const char *text, pid_t *ret_pid) MUST_USE;
+void prompt_notice_end(pid_t pid); /* 0: there is none */

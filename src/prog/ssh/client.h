@@ -76,6 +76,7 @@ struct client {
     struct host_keys *host_keys; /* further ones that the server announced; NULL: none to be learnt */
     int agent_fd;                /* the connection to the user's agent; -1: none yet */
     bool server_takes_early;     /* EXT_EARLY_SESSION */
+    struct token_pkcs11 *token;  /* of PKCS11Provider, until login; NULL: none */
     struct loop_timer *handshake_timer, *alive_timer;
     ms last_heard;
     int alive_unanswered;
@@ -152,9 +153,11 @@ struct identity {
     struct key *private;     /* NULL until loaded */
     struct identity *signer; /* of a certificate from a file: the entry that has its private half; NULL: itself */
     bool in_agent, is_explicit, is_encrypted;
-    bool is_certificate_file; /* named by CertificateFile, not found beside a key */
-    int load_err;             /* why the private half will never be there; said already */
-    const char *answer;       /* what became of it; NULL: not tried */
+    bool is_certificate_file;   /* named by CertificateFile, not found beside a key */
+    struct token_pkcs11 *token; /* lent by the client; NULL: it is on none */
+    size_t token_idx;
+    int load_err;       /* why the private half will never be there; said already */
+    const char *answer; /* what became of it; NULL: not tried */
 };
 int identity_list(struct client *c, struct identity **ret) MUST_USE;
 /* -Z: one line for each of them, in the order in which they would be tried. */
@@ -186,6 +189,14 @@ struct hostbased;
  * are no more. */
 int hostbased_try(struct client *c, struct auth_client *auth, struct hostbased **io) MUST_USE;
 void hostbased_free(struct hostbased *h);
+
+/* ---- identity_token.c: keys on PKCS#11 tokens and security keys. What fails is said ---- */
+/* Appends the keys of PKCS11Provider. ERR_NOMEM is the only error. */
+int identity_token_list(struct client *c, struct identity **ret) MUST_USE;
+int identity_token_sign(struct client *c, const struct identity *id, const char *algorithm, struct view data,
+                        struct buf *ret_signature) MUST_USE;
+/* With id->private, a security key's; tells the user to touch it and asks for the PIN. */
+int identity_sk_sign(struct client *c, struct identity *id, struct view data, struct buf *ret_signature) MUST_USE;
 
 /* ---- login.c: which method and key next ---- */
 int login_start(struct client *c) MUST_USE;

@@ -265,14 +265,16 @@ static void move_if(struct identity **from, struct identity **to, bool (*wanted)
 static bool is_in_agent(const struct identity *id) { return id->in_agent; }
 static bool is_any(UNUSED const struct identity *id) { return true; }
 
-/* A key that both have is the file's entry, signed for by the agent. */
-static void merge(struct identity *files, struct identity **agent)
+/* A key that both have is the file's entry, signed for by the agent or the token. */
+static void merge(struct identity *files, struct identity **others)
 {
     for (struct identity *f = files; f; f = f->next)
-        for (struct identity **a = agent; *a; a = &(*a)->next) {
+        for (struct identity **a = others; *a; a = &(*a)->next) {
             struct identity *twin = *a;
             if (!same_key(f, twin)) continue;
-            f->in_agent = true;
+            f->in_agent = f->in_agent || twin->in_agent;
+            if (twin->token) f->token = twin->token;
+            f->token_idx = twin->token ? twin->token_idx : f->token_idx;
             *a = twin->next;
             identity_free(twin);
             break;
@@ -285,9 +287,10 @@ static int put_line(const struct client *c, const struct identity *id, struct bu
     CLEANUP(freep) char *fingerprint = NULL;
     enum digest_alg alg = c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256;
     if (id->public) TRY(key_fingerprint(id->blob, alg, &fingerprint));
-    return buf_printf(out, "%s %s%s%s%s%s", id->path ? id->path : "(no comment)", id->public ? key_short_name(id->blob) : "",
+    bool is_sk = id->public && key_type_of(id->public)->is_sk;
+    return buf_printf(out, "%s %s%s%s%s%s%s%s", id->path ? id->path : "(no comment)", id->public ? key_short_name(id->blob) : "",
                       fingerprint ? " " : "", fingerprint ? fingerprint : "", id->is_explicit ? " explicit" : "",
-                      id->in_agent ? " agent" : "");
+                      id->token ? " token" : "", is_sk ? " authenticator" : "", id->in_agent ? " agent" : "");
 }
 
 void identity_log(const struct client *c, const char *what, const struct identity *id)
@@ -309,16 +312,21 @@ static void find_signers(struct identity *all)
 
 int identity_list(struct client *c, struct identity **ret)
 {
-    struct identity *files = NULL, *agent = NULL, *all = NULL;
+    struct identity *files = NULL, *agent = NULL, *token = NULL, *all = NULL;
     int err = certificate_list(c, &all);
+    if (err == 0) err = identity_token_list(c, &token);
     if (err == 0) err = file_list(c, &files);
     if (err == 0 && agent_list(c, &agent) == ERR_NOMEM) err = ERR_NOMEM; /* no agent is no error */
     merge(all, &agent);
+    merge(files, &token);
     merge(files, &agent);
+    merge(token, &agent);
     if (c->options.identities_only) {
         identity_free_all(agent);
-        agent = NULL;
+        identity_free_all(token);
+        agent = token = NULL;
     }
+    move_if(&token, &all, is_any);
     move_if(&files, &all, is_in_agent);
     move_if(&agent, &all, is_any);
     move_if(&files, &all, is_any);
@@ -350,6 +358,7 @@ int identity_print(struct client *c)
 static const char *origin(const struct identity *id)
 {
     if (id->is_certificate_file) return id->in_agent ? "CertificateFile, in agent" : "CertificateFile";
+    if (id->token) return id->in_agent ? "PKCS11Provider, in agent" : "PKCS11Provider";
     if (id->is_explicit) return id->in_agent ? "IdentityFile, in agent" : "IdentityFile";
     return id->in_agent ? "agent" : "default file";
 }

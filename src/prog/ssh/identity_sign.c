@@ -109,7 +109,8 @@ bool identity_is_orphan(const struct client *c, const struct identity *id)
 bool identity_is_ready(struct client *c, struct identity *id)
 {
     if (id->signer) return identity_is_ready(c, id->signer);
-    return !id->in_agent && !id->is_encrypted && load_private(c, id, false) == 0;
+    if (id->in_agent || id->token || id->is_encrypted || load_private(c, id, false) < 0) return false;
+    return !key_type_of(id->private)->is_sk;
 }
 
 bool identity_is_too_small(const struct client *c, const struct identity *id)
@@ -151,10 +152,18 @@ static int sign_by_agent(struct client *c, const struct identity *id, const char
     return buf_put_view(ret_signature, signature);
 }
 
+static int sign_by_file(struct client *c, struct identity *id, const char *algorithm, struct view data, struct buf *ret_signature)
+{
+    TRY(load_private(c, id, true));
+    if (key_type_of(id->private)->is_sk) return identity_sk_sign(c, id, data, ret_signature);
+    return key_sign(id->private, view_str(algorithm), data, ret_signature);
+}
+
 static int sign(struct client *c, struct identity *id, const char *algorithm, struct view data, struct buf *ret_signature)
 {
-    int err = id->in_agent ? sign_by_agent(c, id, algorithm, data, ret_signature) : load_private(c, id, true);
-    if (err == 0 && !id->in_agent) err = key_sign(id->private, view_str(algorithm), data, ret_signature);
+    int err = id->in_agent ? sign_by_agent(c, id, algorithm, data, ret_signature)
+              : id->token  ? identity_token_sign(c, id, algorithm, data, ret_signature)
+                           : sign_by_file(c, id, algorithm, data, ret_signature);
     if (err < 0 && !id->in_agent && (is_about_passphrase(err) || id->load_err))
         client_log(c, LOG_LEVEL_DEBUG1, "%s: no private key to sign with: %s", id->path ? id->path : "", err_text(err));
     else if (err < 0)

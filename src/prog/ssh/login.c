@@ -6,6 +6,7 @@
 #include "prog/ssh/client.h"
 
 #include "base/vis.h"
+#include "io/token_pkcs11.h"
 #include "os/file.h"
 #include "proto/limits.h"
 
@@ -342,6 +343,8 @@ static int on_success(struct login *l)
 {
     struct client *c = l->c;
     c->authenticated = true;
+    for (struct identity *id = l->identities; id; id = id->next) id->token = NULL;
+    token_pkcs11_free(TAKE(c->token)); /* its helper is needed no longer */
     if (l->method == METHOD_PUBLICKEY && l->current && !l->was_accepted) identity_log(c, "Server accepts key", l->current);
     if (l->method == METHOD_PUBLICKEY && l->current) visits_remember(c, l->current->blob);
     transport_authenticated(wire_io_transport(c->wire));
@@ -449,6 +452,7 @@ void login_report(const struct login *l)
 void login_free(struct login *l)
 {
     if (!l) return;
+    token_pkcs11_free(TAKE(l->c->token));
     auth_client_free(l->auth);
     identity_free_all(l->identities);
     hostbased_free(l->hostbased);
