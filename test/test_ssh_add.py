@@ -247,12 +247,6 @@ def test_stdin(one, files):
     assert one.add("-d", "-", stdin="nonsense\n").returncode == 1
 
 
-def test_refused_flags(one):
-    for args in (["-s", "/usr/lib/x.so"], ["-e", "/usr/lib/x.so"], ["-K"], ["-S", "internal"]):
-        done = one.add(*args)
-        assert done.returncode == 1 and "not available yet" in done.stderr
-
-
 def test_default_files(one, files, account):
     ssh = os.path.join(account.pw_dir, ".ssh")
     for name in ("ed25519", "rsa"):

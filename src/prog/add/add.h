@@ -1,5 +1,6 @@
 /* ssh-add's parts, for the files of its folder only: main.c (command line), keys.c (key files into the agent and out of it),
- * agent.c (what is asked of the agent besides), destinations.c (-h). What an agent or a file says is escaped before it is shown. */
+ * agent.c (what is asked of the agent besides), destinations.c (-h), tokens.c (-s, -e,
+ * -K). What an agent or a file says is escaped before it is shown. */
 #pragma once
 
 #include "base/strv.h"
@@ -19,16 +20,21 @@ enum {
 struct add_options {
     enum {
         ACTION_FILES,
-        ACTION_LIST,  /* -l, -L */
-        ACTION_LOCK,  /* -x, -X */
-        ACTION_EMPTY, /* -D */
-        ACTION_TEST,  /* -T */
-        ACTION_QUERY, /* -Q */
+        ACTION_LIST,        /* -l, -L */
+        ACTION_LOCK,        /* -x, -X */
+        ACTION_EMPTY,       /* -D */
+        ACTION_TEST,        /* -T */
+        ACTION_QUERY,       /* -Q */
+        ACTION_CARD_ADD,    /* -s */
+        ACTION_CARD_REMOVE, /* -e */
+        ACTION_RESIDENT,    /* -K */
     } action;
     unsigned n_actions;
     char letter; /* of the action, where it has two */
     bool delete, plain_only, certs_only, quiet, confirm, no_cert_expiry;
-    uint32_t lifetime_s; /* 0: for ever */
+    uint32_t lifetime_s;     /* 0: for ever */
+    const char *card;        /* -s, -e: the library */
+    const char *sk_provider; /* -S */
     enum digest_alg hash;
     struct strv destinations, host_key_files; /* -h, -H */
     struct buf limits;                        /* destinations as the agent's protocol has them */
@@ -67,6 +73,12 @@ int keys_do_file(struct add *a, const char *path);
 int keys_do_defaults(struct add *a);
 /* The public key of a file: itself, the clear half of a private one, or FILE.pub. */
 int keys_load_public(const char *path, struct key **ret) MUST_USE;
+
+/* ---- tokens.c ---- each gives the exit status */
+int token_do_card(struct add *a, int n_files, char **files);
+int token_do_residents(struct add *a);
+/* -S, the environment's, or internal. */
+const char *token_sk_provider(const struct add *a);
 
 /* ---- destinations.c ---- */
 /* Fills options.limits. 0, or the exit status after a sentence. */

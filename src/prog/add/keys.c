@@ -130,11 +130,10 @@ static void choose_comment(const struct key *k, const char *path, const char *sh
 
 static int send_key(struct add *a, const struct key *k, const char *comment, uint32_t lifetime_s)
 {
-    const char *provider = getenv("SSH_SK_PROVIDER");
     struct agent_constraints limits = { .lifetime_s = lifetime_s,
                                         .confirm = a->options.confirm,
                                         .destinations = buf_view(&a->options.limits) };
-    if (key_type_of(k)->is_sk) limits.sk_provider = view_str(provider && *provider ? provider : "internal");
+    if (key_type_of(k)->is_sk) limits.sk_provider = view_str(token_sk_provider(a));
     TRY(agent_put_add(&a->request, k, view_str(comment), &limits));
     TRY(agent_ask(a));
     return agent_get_success(buf_view(&a->answer));

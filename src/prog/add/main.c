@@ -21,7 +21,7 @@ static const char flags[] = ":vkKlLNCcdDTxXQqE:e:h:H:M:m:s:S:t:";
 static const char usage_text[] = "usage: ssh-add [-CcDdKkLlNQqvXx] [-E fingerprint_hash] [-H hostkey_file]\n"
                                  "               [-h destination_constraint] [-S provider] [-t life]\n"
                                  "               [file ...]\n"
-                                 "       ssh-add -s pkcs11\n"
+                                 "       ssh-add -s pkcs11 [cert-file ...]\n"
                                  "       ssh-add -e pkcs11\n"
                                  "       ssh-add -T pubkey ...\n";
 
@@ -96,12 +96,6 @@ static int take_hash(struct add_options *o, const char *value)
     return digest_from_name(value, &o->hash) < 0 ? say_fatal("Invalid hash algorithm \"%s\"", value) : 0;
 }
 
-static int refuse(const char *flag, const char *what)
-{
-    say("ssh-add: %s: %s: not available yet", flag, what);
-    return EXIT_FAILED;
-}
-
 static int take_value(struct add *a, int flag, const char *value)
 {
     struct add_options *o = &a->options;
@@ -115,11 +109,12 @@ static int take_value(struct add *a, int flag, const char *value)
     case 't':
         return take_lifetime(o, value);
     case 's':
-        return refuse("-s", "PKCS#11 tokens");
     case 'e':
-        return refuse("-e", "PKCS#11 tokens");
+        o->card = value;
+        return take_action(o, flag == 's' ? ACTION_CARD_ADD : ACTION_CARD_REMOVE, flag);
     case 'S':
-        return refuse("-S", "security keys");
+        o->sk_provider = value;
+        return 0;
     case 'M':
     case 'm':
         say("ssh-add: -%c belonged to XMSS keys, which no longer exist; it is ignored", flag);
@@ -169,7 +164,7 @@ static int take_flag(struct add *a, int flag, const char *value)
     case 'Q':
         return take_action(o, ACTION_QUERY, flag);
     case 'K':
-        return refuse("-K", "resident keys of security keys");
+        return take_action(o, ACTION_RESIDENT, flag);
     default:
         return take_value(a, flag, value);
     }
@@ -211,11 +206,13 @@ static int run(struct add *a, int argc, char **argv)
         return agent_query(a);
     case ACTION_TEST:
         return argc ? for_each(a, argc, argv, agent_test) : say_fatal("no keys to test");
-    case ACTION_FILES:
+    default:
         break;
     }
     int status = destinations_make(a);
     if (status) return status;
+    if (a->options.action == ACTION_RESIDENT) return token_do_residents(a);
+    if (a->options.card) return token_do_card(a, argc, argv);
     return argc ? for_each(a, argc, argv, keys_do_file) : keys_do_defaults(a);
 }
 

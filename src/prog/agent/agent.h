@@ -1,5 +1,6 @@
 /* ssh-agent's parts, for the files of its folder only: main.c (command line, becoming a daemon), serve.c (clients and questions on
- * the loop), sockets.c (where it listens), tokens.c (keys that other processes hold). */
+ * the loop), sockets.c (where it listens), tokens.c, tokens_sk.c (keys that
+ * other processes hold). */
 #pragma once
 
 #include "base/strv.h"
@@ -53,7 +54,9 @@ struct agent {
     int parent_fd;        /* ends with the command that we serve; -1: none */
     struct connection *connections;
     struct confirmation *confirmations;
-    bool accept_is_off; /* out of descriptors: until a client goes */
+    struct provider *providers; /* PKCS#11 modules */
+    struct agent_sk *sk;        /* security keys at work */
+    bool accept_is_off;         /* out of descriptors: until a client goes */
 };
 
 /* ---- sockets.c ---- */
@@ -74,5 +77,24 @@ int agent_serve(struct agent *a, pid_t parent);
  * _TOKEN_REMOVE and answers by agent_server_answer, now or, from the loop, later (then agent_flush). The question's views are lent
  * until then; if the client goes meanwhile, the answer is ERR_NOT_FOUND and no harm. */
 void agent_tokens_ask(struct agent *a, const struct agent_question *q);
+/* Ends the helpers of providers none of whose keys are left. */
+void agent_tokens_sweep(struct agent *a);
+void agent_tokens_done(struct agent *a);
+/* Answers with a no. */
+void agent_tokens_refuse(struct agent *a, uint32_t question);
+
+/* ---- tokens_sk.c ---- */
+/* AGENT_QUESTION_SIGN of a security key's key. */
+void agent_sk_sign(struct agent *a, const struct agent_question *q);
+void agent_sk_done(struct agent *a);
+/* A PIN by askpass: fn is called once, with p NULL if there is none, and the object is gone then. ERR_NOT_FOUND: nobody to ask. */
+typedef void agent_pin_fn(void *arg, struct view pin);
+struct agent_pin;
+int agent_pin_ask(struct agent *a, const char *text, agent_pin_fn *fn, void *arg, struct agent_pin **ret) MUST_USE;
+void agent_pin_free(struct agent_pin *p); /* without a call; NULL is fine */
+
+/* ---- serve.c ---- */
+/* First in every call from the loop: the engine's clock. */
+void agent_tick(struct agent *a);
 /* After an answer that did not come from within a client's own turn: writes what has become ready. */
 void agent_flush(struct agent *a);

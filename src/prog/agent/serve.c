@@ -45,7 +45,7 @@ static void connection_free(struct connection *c)
     free(c);
 }
 
-static void tick(struct agent *a) { agent_server_tick(a->server, loop_now(a->loop), clock_wall_s()); }
+void agent_tick(struct agent *a) { agent_server_tick(a->server, loop_now(a->loop), clock_wall_s()); }
 
 /* Reads what is there and what the client has room for. */
 static void read_requests(struct connection *c)
@@ -68,7 +68,7 @@ static void read_requests(struct connection *c)
 static void on_connection(void *arg, UNUSED int fd, unsigned events)
 {
     struct connection *c = arg;
-    tick(c->agent);
+    agent_tick(c->agent);
     if (events & (LOOP_READ | LOOP_HANGUP)) read_requests(c);
     /* A peer that is gone while a question is open for it does not wait for the answer. */
     uint8_t *area;
@@ -159,7 +159,7 @@ static void on_askpass_end(void *arg, UNUSED pid_t pid, int status)
     size_t n = 0;
     if (fd_read(f->fd, answer, sizeof(answer), &n) < 0) n = 0;
     const struct agent_answer said = { .yes = prompt_confirm_is_yes(status, view_of(answer, n)) };
-    tick(a);
+    agent_tick(a);
     (void)!agent_server_answer(a->server, f->question, &said);
     struct confirmation **at = &a->confirmations;
     while (*at != f) at = &(*at)->next;
@@ -224,6 +224,7 @@ void agent_flush(struct agent *a)
         connection_free(c);
         any_gone = true;
     }
+    agent_tokens_sweep(a);
     take_questions(a); /* writing may have let more requests in */
     if (any_gone && a->accept_is_off) {
         a->accept_is_off = false;
@@ -233,7 +234,7 @@ void agent_flush(struct agent *a)
 }
 
 static void on_turn_end(void *arg) { agent_flush(arg); }
-static void on_timer(void *arg) { tick(arg); }
+static void on_timer(void *arg) { agent_tick(arg); }
 
 static void on_signal(void *arg, int number)
 {
@@ -276,6 +277,7 @@ static void serve_done(struct agent *a)
         fd_close(f->fd);
         free(f);
     }
+    agent_tokens_done(a);
     loop_timer_free(a->timer);
     loop_fd_free(a->listen_watch);
     loop_fd_free(a->parent_watch);

@@ -80,7 +80,7 @@ static void put_extension_constraint(struct wr *w, const char *name, struct view
 
 static bool has_constraints(const struct agent_constraints *c)
 {
-    return c && (c->lifetime_s || c->confirm || c->sk_provider.len || c->destinations.len);
+    return c && (c->lifetime_s || c->confirm || c->sk_provider.len || c->destinations.len || c->certs.len || c->certs_only);
 }
 
 static void put_constraints(struct wr *w, const struct agent_constraints *c)
@@ -96,6 +96,12 @@ static void put_constraints(struct wr *w, const struct agent_constraints *c)
         wr_string(w, c->sk_provider);
     }
     if (c->destinations.len) put_extension_constraint(w, "restrict-destination-v00@openssh.com", c->destinations);
+    if (c->certs.len || c->certs_only) { /* and one whose data is two fields */
+        wr_u8(w, CONSTRAIN_EXTENSION);
+        wr_cstr(w, "associated-certs-v00@openssh.com");
+        wr_bool(w, c->certs_only);
+        wr_string(w, c->certs);
+    }
 }
 
 int agent_put_add(struct buf *out, const struct key *k, struct view comment, const struct agent_constraints *constraints)
@@ -106,6 +112,24 @@ int agent_put_add(struct buf *out, const struct key *k, struct view comment, con
     if (err < 0) wr_fail(&f.w, err);
     wr_string(&f.w, comment);
     if (constrained) put_constraints(&f.w, constraints);
+    return frame_close(&f);
+}
+
+int agent_put_token_add(struct buf *out, struct view provider, struct view pin, const struct agent_constraints *constraints)
+{
+    bool constrained = has_constraints(constraints);
+    struct frame f = frame_open(out, constrained ? AGENT_ADD_SMARTCARD_CONSTRAINED : AGENT_ADD_SMARTCARD);
+    wr_string(&f.w, provider);
+    wr_string(&f.w, pin);
+    if (constrained) put_constraints(&f.w, constraints);
+    return frame_close(&f);
+}
+
+int agent_put_token_remove(struct buf *out, struct view provider, struct view pin)
+{
+    struct frame f = frame_open(out, AGENT_REMOVE_SMARTCARD);
+    wr_string(&f.w, provider);
+    wr_string(&f.w, pin);
     return frame_close(&f);
 }
 

@@ -49,11 +49,17 @@ struct agent_constraints {
     bool confirm;
     struct view sk_provider;  /* empty: none */
     struct view destinations; /* body of restrict-destination-v00@openssh.com; empty: none */
+    struct view certs;        /* tokens only: certificates as strings, for its keys (associated-certs-v00@openssh.com) */
+    bool certs_only;          /* tokens only: the keys themselves are not wanted */
 };
 /* The key with its private half and its comment. constraints may be NULL. */
 int agent_put_add(struct buf *out, const struct key *k, struct view comment, const struct agent_constraints *constraints) MUST_USE;
 int agent_put_remove(struct buf *out, struct view key_blob) MUST_USE;
 int agent_put_remove_all(struct buf *out) MUST_USE;
+/* A PKCS#11 provider, by its path: adds, or removes, the keys of its tokens. constraints may be NULL. */
+int agent_put_token_add(struct buf *out, struct view provider, struct view pin, const struct agent_constraints *constraints)
+    MUST_USE;
+int agent_put_token_remove(struct buf *out, struct view provider, struct view pin) MUST_USE;
 int agent_put_lock(struct buf *out, struct view passphrase, bool lock) MUST_USE;
 /* session-bind@openssh.com: tells the agent which connection it is asked from or forwarded over. */
 int agent_put_session_bind(struct buf *out, struct view host_key, struct view session_id, struct view signature, bool is_forwarding)

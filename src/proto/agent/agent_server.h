@@ -51,6 +51,7 @@ void agent_server_tick(struct agent_server *s, ms now, int64_t wall_s);
 ms agent_server_deadline(const struct agent_server *s); /* MS_NEVER: none */
 void agent_server_drop_keys(struct agent_server *s);
 size_t agent_server_n_keys(const struct agent_server *s);
+bool agent_server_has_provider(const struct agent_server *s, const char *provider); /* whether a key of it is left */
 
 /* ---- clients ---- */
 int agent_client_new(struct agent_server *s, struct agent_client **ret) MUST_USE;
@@ -79,7 +80,7 @@ struct agent_question {
     enum agent_question_kind kind;
     /* Lent until the answer, or until the client is freed: */
     const char *text;
-    const struct key *key;
+    struct key *key; /* may be referenced */
     struct view provider, pin, data;
     struct view algorithm; /* wire name of the signature; empty: the key's own */
 };

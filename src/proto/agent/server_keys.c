@@ -74,6 +74,13 @@ static bool is_this(const struct agent_key *k, void *arg) { return k == arg; }
 void agent_server_drop_keys(struct agent_server *s) { agent_server_remove(s, is_any, NULL); }
 size_t agent_server_n_keys(const struct agent_server *s) { return s->n_keys; }
 
+bool agent_server_has_provider(const struct agent_server *s, const char *provider)
+{
+    for (const struct agent_key *k = s->keys; k; k = k->next)
+        if (k->provider && strcmp(k->provider, provider) == 0) return true;
+    return false;
+}
+
 /* ---- requests ---- */
 
 int agent_server_on_remove(struct agent_client *c, struct rd *r)
