@@ -1,7 +1,9 @@
 """Certificates: ours and the system's ssh-keygen make them, and each shows what the other made."""
+import base64
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import time
 
@@ -163,3 +165,18 @@ def test_puttygen_takes_our_certificate():
     putty("k", "-O", "private", "-o", "k.ppk")
     putty("k.ppk", "--certificate", "k-cert.pub", "-O", "private", "-o", "c.ppk")
     assert "our id" in putty("c.ppk", "-O", "cert-info")
+
+
+def test_keys_of_tokens_are_certified_shown_and_revoked():
+    make_keys("ca")
+    string = lambda data: struct.pack(">I", len(data)) + data
+    point = bytes.fromhex("046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5")
+    for kind, fields in (("sk-ssh-ed25519@openssh.com", string(bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"))),
+                         ("sk-ecdsa-sha2-nistp256@openssh.com", string(b"nistp256") + string(point))):
+        pathlib.Path("k.pub").write_text("%s %s token\n" % (kind, base64.b64encode(string(kind.encode()) + fields + string(b"ssh:")).decode()))
+        made_by_both("-n", "a", "-O", "no-touch-required", "-O", "verify-required")
+        for args in (["-l"], ["-lv"], ["-B"], ["-e"], ["-L"]):
+            for name in ("k.pub", "k-cert.pub"):
+                both(*args, "-f", name)
+        good(OURS, "-q", "-k", "-f", "krl", "k.pub")
+        assert both("-Q", "-f", "krl", "k.pub", "k-cert.pub", "ca.pub")[0] == 1

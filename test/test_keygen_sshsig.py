@@ -1,7 +1,10 @@
 """Signatures of files: each ssh-keygen signs, both verify; allowed_signers; git with ours as its program."""
+import base64
+import hashlib
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -204,3 +207,23 @@ def test_git_signs_and_verifies_with_ours(agent, monkeypatch):
     os.remove("k")
     git("commit", "-q", "--allow-empty", "-S", "-m", "by the agent", key="key::" + text("k.pub").strip())
     assert 'Good "git" signature for me@example.org' in git("verify-commit", "HEAD")
+
+
+def test_a_security_key_s_signature():
+    """As a token makes it: over the digests of application and message, with flags and a counter between them (PROTOCOL.u2f)."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    private = Ed25519PrivateKey.generate()
+    raw = private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    string = lambda data: struct.pack(">I", len(data)) + data
+    kind = b"sk-ssh-ed25519@openssh.com"
+    blob = string(kind) + string(raw) + string(b"ssh:")
+    digest = hashlib.sha512(b"message").digest()
+    signed = b"SSHSIG" + string(b"file") + string(b"") + string(b"sha512") + string(digest)
+    rest = b"\x01" + struct.pack(">I", 77)
+    signature = private.sign(hashlib.sha256(b"ssh:").digest() + rest + hashlib.sha256(signed).digest())
+    whole = b"SSHSIG" + struct.pack(">I", 1) + string(blob) + string(b"file") + string(b"") + string(b"sha512") + string(string(kind) + string(signature) + rest)
+    pathlib.Path("msg.sig").write_text("-----BEGIN SSH SIGNATURE-----\n%s\n-----END SSH SIGNATURE-----\n" % base64.b64encode(whole).decode())
+    allow("me@x %s %s" % (kind.decode(), base64.b64encode(blob).decode()))
+    verify = lambda message: both("-Y", "verify", "-f", "allowed", "-I", "me@x", "-n", "file", "-s", "msg.sig", stdin=message)
+    assert verify(b"message")[0] == 0 and verify(b"other")[0] == 255

@@ -133,7 +133,7 @@ int key_randomart(const struct key *k, enum digest_alg alg, char **ret)
     uint8_t digest[DIGEST_MAX_BYTES], board[BOARD_H][BOARD_W] = {};
     TRY(digest_of_key(key_blob(k), alg, digest));
     walk(view_of(digest, digest_len(alg)), board);
-    char label[BOARD_W + 1];
+    char label[BOARD_W]; /* one less than there is room for: OpenSSH cuts [ED25519-SK-CERT] so */
     if (snprintf(label, sizeof(label), "[%s %u]", k->type->short_name, key_bits(k)) > BOARD_W)
         snprintf(label, sizeof(label), "[%s]", k->type->short_name);
     CLEANUP(buf_done) struct buf text = BUF_INIT((BOARD_W + 3) * (BOARD_H + 2));
