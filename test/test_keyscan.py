@@ -35,12 +35,13 @@ def listener(answer, host="127.0.0.1", close=True):
     port = server.free_port()
     kept = []
 
-    async def on_client(_, writer):
+    async def on_client(reader, writer):
         kept.append(writer)
         try:
             writer.write(answer)
             await writer.drain()
             if close:
+                await reader.read(1)
                 writer.close()
         except OSError:
             pass
@@ -151,15 +152,9 @@ def test_few_descriptors(our_sshd):
 
 
 def test_a_thousand_at_once():
-    """All of a range answer and none is missed; the time beside Debian's is printed."""
-    took = {}
+    """All of a range answer and none is missed. (Debian's takes 24 s for these.)"""
+    begin = time.monotonic()
     with listener(b"SSH-2.0-many\r\n", host="0.0.0.0") as port:
-        for name, program in (("ours", programs.KEYSCAN), ("debian", THEIRS)):
-            if not program:
-                continue
-            begin = time.monotonic()
-            _, _, err = scan("-p", str(port), "-t", "ed25519", "127.1.0.0/22", program=program)
-            took[name] = time.monotonic() - begin
-            assert name == "debian" or len(err) == len(set(err)) == 1024
-    print("1024 listeners: %s" % took)
-    assert took["ours"] < 2 * took.get("debian", 10) + 1
+        _, _, err = scan("-p", str(port), "-t", "ed25519", "127.1.0.0/22")
+        assert len(err) == len(set(err)) == 1024
+    assert time.monotonic() - begin < 10
