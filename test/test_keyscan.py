@@ -67,7 +67,7 @@ def listener(answer, host="127.0.0.1", close=True):
 def test_same_as_debian(debian_sshd, workdir):
     one = debian_sshd()
     port = ["-p", str(one.port)]
-    for args in (["127.0.0.1"], ["-t", "rsa", "127.0.0.1", "localhost"], ["-t", "ecdsa,ed25519", "127.0.0.1,Alias,other"], ["-D", "127.0.0.1,alias"],
+    for args in (["127.0.0.1"], ["-t", "rsa", "127.0.0.1", "localhost"], ["-t", "ecdsa,ed25519", "127.0.0.1,Alias,other"], ["-D", "-t", "ed25519", "127.0.0.1,alias"],
                  ["-t", "ed25519", "127.0.0.0/30"], ["-t", "ecdsa-sk", "127.0.0.1"], ["-t", "ecdsa", "-t", "rsa", "127.0.0.1"]):
         status, out, err = both(*port, *args)
         assert err and (out or "ecdsa-sk" in args)

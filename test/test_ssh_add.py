@@ -29,7 +29,7 @@ def files(workdir, keys):
         shutil.copy(path + ".pub", os.path.join(folder, kind + ".pub"))
 
     def make(name, *args, passphrase="", comment=""):
-        done = process.run([KEYGEN, "-q", "-t", "ed25519", "-N", passphrase, "-C", comment, "-f", name, *args], cwd=folder)
+        done = process.run([KEYGEN, "-q", "-t", "ed25519", "-a", "1", "-N", passphrase, "-C", comment, "-f", name, *args], cwd=folder)
         assert done.returncode == 0, done.stderr
 
     def certify(name, validity):
