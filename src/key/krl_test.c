@@ -243,7 +243,7 @@ static void broken_lists_are_refused(UNUSED void **state)
 /* A little file must not become much memory: a bitmap's length is bounded, and so are its ranges. */
 static void bombs_are_refused(UNUSED void **state)
 {
-    CLEANUP(buf_done) struct buf bitmap = BUF_INIT(KRL_BYTES_MAX), cas = BUF_INIT(KRL_BYTES_MAX);
+    CLEANUP(buf_done) struct buf bitmap = BUF_INIT(KRL_BYTES_MAX);
     struct wr w = wr_of(&bitmap);
     wr_u64(&w, 1);
     wr_u32(&w, KRL_BITMAP_BITS_MAX / 8 + 1);
