@@ -65,7 +65,7 @@ GOOD_AND_BAD = [
     ("noname", [], False, "Certificate lacks principal list"),
     ("hostcert", ["-h", "-n", "USER"], False, "Failed publickey"),
     ("critical", ["-n", "USER", "-O", "critical:foo@bar=1"], False, 'Certificate critical option "foo@bar" is not supported'),
-    ("extension", ["-n", "USER", "-O", "extension:foo@bar=1"], True, "Accepted publickey"),
+    ("extension", ["-n", "USER", "-O", "extension:foo@bar=1"], True, 'Certificate extension "foo@bar" is not supported'),
     ("otheraddress", ["-n", "USER", "-O", "source-address=10.0.0.0/8"], False,
      r"Authentication tried for USER with valid certificate but not from a permitted source address \(127.0.0.1\)"),
     ("thisaddress", ["-n", "USER", "-O", "source-address=10.0.0.0/8,127.0.0.0/8"], True, "Accepted publickey"),

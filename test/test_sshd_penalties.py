@@ -43,12 +43,16 @@ def crash(server, _client):
     with server.connect() as s:
         s.recv(1000)
         server.log.wait(r"^Connection from 127.0.0.1")
-        child = process.wait_until(
-            lambda: [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
-                     if process.command_line(pid).startswith("sshd: [net]") and is_ours(pid)], "the network child")
-        os.kill(child[0], signal.SIGKILL)
+        os.kill(process.wait_until(only_network_child, "the network child alone"), signal.SIGKILL)
         while s.recv(1000):
             pass
+
+
+def only_network_child():
+    """None as long as one of an earlier connection is still there."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    found = [pid for pid in pids if process.command_line(pid).startswith("sshd: [net]") and is_ours(pid)]
+    return found[0] if len(found) == 1 else None
 
 
 def is_ours(pid):

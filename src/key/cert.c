@@ -173,6 +173,13 @@ static int take_option(const struct option_row *rows, const struct cert_option *
     return ERR_NOT_FOUND;
 }
 
+bool cert_extension_is_known(struct view name)
+{
+    for (const struct option_row *row = extension_rows; row->name; row++)
+        if (view_eq_str(name, row->name)) return true;
+    return false;
+}
+
 int cert_user_options_get(const struct cert *c, struct cert_user_options *ret, struct view *ret_unknown)
 {
     struct cert_user_options options = {};

@@ -55,6 +55,8 @@ struct cert_user_options {
 };
 /* ERR_UNSUPPORTED for a critical option that we do not know (*ret_unknown is its name), ERR_FORMAT. */
 int cert_user_options_get(const struct cert *c, struct cert_user_options *ret, struct view *ret_unknown) MUST_USE;
+/* Of user certificates; others are passed over. */
+bool cert_extension_is_known(struct view name);
 
 /* The private key k presented as this certificate: a new key whose blob is the certificate and whose private half is k's.
  * ERR_KEY_MISMATCH when it certifies another key. */

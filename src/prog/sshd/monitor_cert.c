@@ -69,6 +69,15 @@ static void log_invalid(struct monitor *m, const struct cert *c, struct view pri
 
 /* ---- what it asks ---- */
 
+static void log_unknown_extensions(struct monitor *m, const struct cert *c)
+{
+    struct view list = c->extensions;
+    struct cert_option o;
+    while (cert_next_option(&list, &o))
+        if (!cert_extension_is_known(o.name))
+            monitor_log(m, LOG_LEVEL_INFO, "Certificate extension \"%.*s\" is not supported", VIEW_ARG(o.name));
+}
+
 static int options_of(struct monitor *m, const struct cert *c, const char *where, struct authorized_keys_options *ret)
 {
     struct cert_user_options o;
@@ -80,6 +89,7 @@ static int options_of(struct monitor *m, const struct cert *c, const char *where
         monitor_log(m, LOG_LEVEL_ERROR, "Invalid certificate options");
         return err;
     }
+    log_unknown_extensions(m, c);
     if (o.source_address.p && addr_match_cidr_list(view_str(m->peer.host), o.source_address) != ADDR_MATCH_YES) {
         monitor_log(m, LOG_LEVEL_INFO,
                     "%s: Authentication tried for %s with valid certificate but not from a permitted source address (%s).", where,
