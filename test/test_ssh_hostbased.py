@@ -1,4 +1,4 @@
-"""Host-based authentication with our ssh and a set-user-ID ssh-keysign of ours, against Debian's sshd. /etc/ssh is a folder of the test's own, in
+"""Host-based authentication with our ssh and a set-user-ID ssh-keysign of ours, against Debian's sshd and ours. /etc/ssh is a folder of the test's own, in
 mount namespaces that it makes."""
 import os
 import shutil
@@ -11,6 +11,7 @@ from lib.marks import needs_our_ssh, needs_peer, needs_root
 from lib.server import write_config
 
 pytestmark = [needs_our_ssh, needs_peer("sshd"), needs_root]
+LINES = ["HostbasedAuthentication yes", "HostbasedUsesNameFromPacketOnly yes", "IgnoreRhosts no", "IgnoreUserKnownHosts no", "LogLevel VERBOSE"]
 KEYSIGN = programs.ours("keysign", "ssh-keysign")
 
 # $1: folder of the test. A file system of its own, since the one of temporary files may forbid set-user-ID.
@@ -22,6 +23,7 @@ mkdir "$1/suid/ssh" "$1/suid/keysign"
 cp %s "$1/suid/ssh/ssh"
 cp %s "$1/suid/keysign/ssh-keysign"
 chmod 4755 "$1/suid/keysign/ssh-keysign"
+[ ! -e /usr/lib/openssh/ssh-keysign ] || mount --bind "$1/suid/keysign/ssh-keysign" /usr/lib/openssh/ssh-keysign
 shift
 exec setpriv --reuid="$1" --regid="$(id -g "$1")" --init-groups "$0" "${@:2}"
 """ % (programs.SSH, KEYSIGN)
@@ -41,10 +43,10 @@ class Machine:
     def enable(self, on):
         write_config(os.path.join(self.etc, "ssh_config"), ["EnableSSHKeysign %s" % ("yes" if on else "no")])
 
-    def run(self, server, *flags, user=None):
+    def run(self, server, *flags, user=None, program=None):
         options = ["-F", "/etc/ssh/ssh_config", "-p", str(server.port), "-oHostbasedAuthentication=yes", "-oPreferredAuthentications=hostbased", "-oBatchMode=yes", "-v",
                    "-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oGlobalKnownHostsFile=/dev/null"]
-        argv = ["unshare", "-m", "bash", "-c", PREPARE, self.ssh, self.workdir, user or self.account.pw_name, *options, *flags, self.account.pw_name + "@127.0.0.1", "id -un"]
+        argv = ["unshare", "-m", "bash", "-c", PREPARE, program or self.ssh, self.workdir, user or self.account.pw_name, *options, *flags, self.account.pw_name + "@127.0.0.1", "id -un"]
         return process.run(argv, cwd="/")
 
 
@@ -65,17 +67,30 @@ def machine(workdir, keys, account):
     os.unlink(shosts)
 
 
+@pytest.fixture(params=["debian_sshd", "our_sshd"])
+def either_server(request):
+    return request.getfixturevalue(request.param)(LINES)
+
+
 @pytest.fixture
 def server(debian_sshd):
-    return debian_sshd(["HostbasedAuthentication yes", "HostbasedUsesNameFromPacketOnly yes", "IgnoreRhosts no", "IgnoreUserKnownHosts no", "LogLevel VERBOSE"])
+    return debian_sshd(LINES)
 
 
 @pytest.mark.parametrize("algorithm", ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"])
-def test_login(machine, server, algorithm):
-    done = machine.run(server, "-oHostbasedAcceptedAlgorithms=" + algorithm)
+def test_login(machine, either_server, algorithm):
+    done = machine.run(either_server, "-oHostbasedAcceptedAlgorithms=" + algorithm)
     assert (done.returncode, done.stdout) == (0, machine.account.pw_name + "\n"), done.stderr
     assert 'using "hostbased".' in done.stderr
-    server.log.wait("Accepted hostbased for %s from 127.0.0.1" % machine.account.pw_name)
+    either_server.log.wait("Accepted hostbased for %s from 127.0.0.1" % machine.account.pw_name)
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/lib/openssh/ssh-keysign"), reason="no ssh-keysign of another make, whose place ours could take")
+def test_in_the_place_of_the_other(machine, server):
+    """Debian's ssh with our helper."""
+    done = machine.run(server, program=programs.peer("ssh"))
+    assert (done.returncode, done.stdout) == (0, machine.account.pw_name + "\n"), done.stderr
+    assert 'using "hostbased".' in done.stderr
 
 
 def test_only_if_the_system_says_so(machine, server):
