@@ -206,6 +206,19 @@ def test_which_agent(debian_sshd, our_ssh, keys, agent):
         assert done.returncode == (0 if good else 255), value
 
 
+def test_the_agent_is_left_alone_after_the_login(debian_sshd, our_ssh, keys, agent):
+    """A session of days does not hold a connection to it."""
+    add(agent, keys.user["ed25519"])
+    child = our_ssh(debian_sshd(), ["IdentityAgent SSH_AUTH_SOCK", "IdentitiesOnly no"], key="none").start("echo up; cat", env=agent, stdin=subprocess.PIPE)
+    try:
+        assert child.stdout.readline() == b"up\n"
+        links = [os.readlink("/proc/%d/fd/%s" % (child.pid, fd)) for fd in os.listdir("/proc/%d/fd" % child.pid)]
+        tcp = [one for one in links if one.startswith("socket:")]
+        assert len(tcp) == 1, links
+    finally:
+        child.communicate(timeout=20)
+
+
 def test_bound_to_the_server(debian_sshd, our_ssh, keys, agent, workdir):
     """A key for this destination only: the agent signs once it knows which server it is for (session-bind@openssh.com)."""
     server = debian_sshd()

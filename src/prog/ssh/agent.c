@@ -62,6 +62,8 @@ int agent_call(struct client *c, struct view request, struct buf *ret_body)
     return err;
 }
 
+void agent_close(struct client *c) { fd_closep(&c->agent_fd); }
+
 /* ---- AddKeysToAgent ---- */
 
 static bool user_allows(struct client *c, const struct key *k, const char *path)

@@ -141,6 +141,8 @@ int prompt_line(struct client *c, const char *text, struct buf *out) MUST_USE;
 /* One request, one answer. The connection is made with the first, and the agent told which server it is for (session-bind).
  * ERR_NOT_FOUND: no agent is named. */
 int agent_call(struct client *c, struct view request, struct buf *ret_body) MUST_USE;
+/* Behind the login: nothing more is asked of it. A later call would connect again. */
+void agent_close(struct client *c);
 /* AddKeysToAgent, of a key from the file at path. What fails is said, and no harm. */
 void agent_add_key(struct client *c, const struct key *k, const char *path);
 

@@ -343,6 +343,7 @@ static int on_success(struct login *l)
 {
     struct client *c = l->c;
     c->authenticated = true;
+    agent_close(c);
     for (struct identity *id = l->identities; id; id = id->next) id->token = NULL;
     token_pkcs11_free(TAKE(c->token)); /* its helper is needed no longer */
     if (l->method == METHOD_PUBLICKEY && l->current && !l->was_accepted) identity_log(c, "Server accepts key", l->current);

@@ -407,7 +407,7 @@ static void client_done(struct client *c)
     buf_done(&c->server_sig_algs);
     buf_done(&c->host_key);
     buf_done(&c->host_signature);
-    fd_close(c->agent_fd);
+    agent_close(c);
     free(c->host);
     free(c->remote_user);
     free(c->known_name);
