@@ -211,6 +211,22 @@ def test_login_with_a_security_key_in_the_agent(start, workdir, our_sshd, ssh, a
             assert ssh(server, one, program).stdout == "in\n", one.said()
 
 
+@pytest.mark.parametrize("make", ["ours", "debian"])
+def test_ssh_adds_security_keys(start, workdir, our_sshd, login, make):
+    """AddKeysToAgent, with the library that the agent is to use."""
+    one = start(make)
+    path = key_of_device(one, workdir, "k")
+    with open(path + ".pub", encoding="utf-8") as f:
+        server = our_sshd([authorize(workdir, f.read().strip())])
+    client = Client(programs.SSH, workdir, server, login.pw_name, path,
+                    ["SecurityKeyProvider " + SK_DOUBLE, "AddKeysToAgent yes", "IdentityAgent " + one.path])
+    for calls in (1, 2):
+        assert client.run("echo in", env=one.env).stdout == "in\n"
+        assert [name[-1] for name in names(one)] == ["(ED25519-SK)"]
+        with open(os.path.join(one.env["SK_DOUBLE"], "log"), encoding="utf-8") as f:
+            assert f.read().count("sign ") == calls
+
+
 def test_verification_asks_for_the_pin(start, workdir, our_sshd, ssh):
     one = start()
     state(one, "pin", SK_PIN)

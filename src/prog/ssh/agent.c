@@ -42,14 +42,19 @@ static void bind_session(struct client *c)
         client_log(c, LOG_LEVEL_DEBUG2, "get_agent_identities: the agent does not bind to a host key: %s", err_text(err));
 }
 
-static int open_agent(struct client *c)
+static int connect_agent(struct client *c, int *ret_fd)
 {
     CLEANUP(freep) char *path = NULL;
     TRY(agent_path(c, &path));
     if (!path) return ERR_NOT_FOUND;
-    int err = sock_connect_unix(path, &c->agent_fd);
+    int err = sock_connect_unix(path, ret_fd);
     if (err < 0) client_log(c, LOG_LEVEL_DEBUG1, "cannot reach the agent at %s: %s", path, err_text(err));
-    TRY(err);
+    return err;
+}
+
+static int open_agent(struct client *c)
+{
+    TRY(connect_agent(c, &c->agent_fd));
     if (c->wire && buf_len(&c->host_key) && buf_len(&c->host_signature)) bind_session(c);
     return 0;
 }
@@ -85,14 +90,16 @@ static bool user_allows(struct client *c, const struct key *k, const char *path)
     return spawn_wait(pid, &status) == 0 && prompt_confirm_is_yes(status, buf_view(&answer));
 }
 
-static int add(struct client *c, const struct key *k, const char *path)
+/* Over a connection of its own: one that is bound to a server may not name the provider of a security key. */
+static int add(struct client *c, int agent_fd, const struct key *k, const char *path)
 {
     const struct conf_add_keys *how = &c->options.add_keys_to_agent;
-    const struct agent_constraints limits = { .lifetime_s = (uint32_t)how->seconds, .confirm = how->mode == CONF_ADD_KEYS_CONFIRM };
+    struct agent_constraints limits = { .lifetime_s = (uint32_t)how->seconds, .confirm = how->mode == CONF_ADD_KEYS_CONFIRM };
     CLEANUP(buf_done) struct buf request = BUF_INIT_SECRET(AGENT_FRAME_BYTES_MAX), body = BUF_INIT(AGENT_FRAME_BYTES_MAX);
     const char *comment = *key_comment(k) ? key_comment(k) : path;
+    if (key_type_of(k)->is_sk) limits.sk_provider = view_str(identity_sk_provider(c));
     TRY(agent_put_add(&request, k, view_str(comment), &limits));
-    TRY(agent_call(c, buf_view(&request), &body));
+    TRY(agent_io_call(agent_fd, buf_view(&request), &body));
     return agent_get_success(buf_view(&body));
 }
 
@@ -100,7 +107,8 @@ void agent_add_key(struct client *c, const struct key *k, const char *path)
 {
     int mode = c->options.add_keys_to_agent.mode;
     if (mode == CONF_NO) return;
-    if (c->agent_fd < 0 && open_agent(c) < 0) {
+    CLEANUP(fd_closep) int fd = -1;
+    if (connect_agent(c, &fd) < 0) {
         client_log(c, LOG_LEVEL_DEBUG3, "no authentication agent, not adding key");
         return;
     }
@@ -108,7 +116,7 @@ void agent_add_key(struct client *c, const struct key *k, const char *path)
         client_log(c, LOG_LEVEL_DEBUG3, "the user does not want this key in the agent");
         return;
     }
-    int err = add(c, k, path);
+    int err = add(c, fd, k, path);
     if (err == 0)
         client_log(c, LOG_LEVEL_DEBUG1, "identity added to agent: %s", path);
     else

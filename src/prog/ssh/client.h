@@ -197,6 +197,8 @@ void hostbased_free(struct hostbased *h);
 int identity_token_list(struct client *c, struct identity **ret) MUST_USE;
 int identity_token_sign(struct client *c, const struct identity *id, const char *algorithm, struct view data,
                         struct buf *ret_signature) MUST_USE;
+/* SecurityKeyProvider: internal, a path, or that of the variable that it names with $ before it. NULL: none. */
+const char *identity_sk_provider(const struct client *c);
 /* With id->private, a security key's; tells the user to touch it and asks for the PIN. */
 int identity_sk_sign(struct client *c, struct identity *id, struct view data, struct buf *ret_signature) MUST_USE;
 

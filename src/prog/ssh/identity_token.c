@@ -77,8 +77,7 @@ int identity_token_sign(struct client *c, const struct identity *id, const char 
 
 /* ---- security keys ---- */
 
-/* SecurityKeyProvider: internal, a path, or $NAME of a variable. */
-static const char *sk_provider(const struct client *c)
+const char *identity_sk_provider(const struct client *c)
 {
     const char *given = c->options.security_key_provider, *value;
     if (!given || given[0] != '$' || !given[1]) return given;
@@ -110,7 +109,7 @@ static pid_t announce_touch(struct client *c, const struct identity *id)
 
 static struct token_event sign_once(struct client *c, struct identity *id, struct view data, struct view pin, struct token_sk **ret)
 {
-    struct token_sk_config config = { .provider = sk_provider(c), .pin = pin, .verbose = is_verbose(c) };
+    struct token_sk_config config = { .provider = identity_sk_provider(c), .pin = pin, .verbose = is_verbose(c) };
     struct sk_key_parts parts;
     struct token_event failed = { .kind = TOKEN_FAILED, .why = "SecurityKeyProvider names none" };
     failed.err = sk_key_parts(id->private, &parts);
