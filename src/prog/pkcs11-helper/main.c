@@ -136,6 +136,7 @@ int main(int argc, char **argv)
     if (err == 0) err = spawn_hide_memory();
     if (err == 0) err = spawn_no_new_privs();
     if (err == 0) err = run(&h);
+    ipc_done(&h.client);
     if (err == 0 || err == ERR_PEER_CLOSED) return 0;
     fprintf(stderr, "ssh-pkcs11-helper: %s\n", err_text(err));
     return EXIT_OWN_ERROR;
