@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t room;
         int got;
         if (sftp_client_area(c, &area, &room) < 0) return 0;
-        size_t n = MIN(MIN(room, size), (size_t)data[0] + 1);
+        size_t left = MIN(room, size), n = MIN(left, (size_t)data[0] + 1);
         memcpy(area, data, n);
         sftp_client_received(c, n);
         data += n;
