@@ -28,6 +28,26 @@ bool conf_forward_equal(const struct conf_forward *a, const struct conf_forward 
            a->connect_port == b->connect_port && same_text(a->connect_path, b->connect_path) && a->socks == b->socks;
 }
 
+static bool entry_permits(const char *entry, const char *host, int port)
+{
+    const char *colon = strrchr(entry, ':');
+    if (!colon) return false;
+    struct view name = view_of(entry, (size_t)(colon - entry));
+    if (name.len >= 2 && name.p[0] == '[' && name.p[name.len - 1] == ']') name = view_sub(name, 1, name.len - 2);
+    bool any_host = view_eq_str(name, "*"), any_port = strcmp(colon + 1, "*") == 0;
+    int its_port;
+    if (!any_port && conf_port(view_str(colon + 1), 1, &its_port) < 0) return false;
+    bool same_host = name.len == strlen(host) && strncasecmp((const char *)name.p, host, name.len) == 0;
+    return (any_host || same_host) && (any_port || its_port == port);
+}
+
+bool conf_destinations_permit(const struct strv *list, const char *host, int port)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (entry_permits(list->v[i], host, port)) return true;
+    return false;
+}
+
 static int dup_text(char **ret, const char *from)
 {
     *ret = from ? strdup(from) : NULL;

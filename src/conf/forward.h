@@ -21,3 +21,6 @@ int conf_forward_parse_words(enum conf_forward_kind kind, struct view listen, st
 void conf_forward_done(struct conf_forward *f);
 int conf_forward_copy(struct conf_forward *ret, const struct conf_forward *from) MUST_USE;
 bool conf_forward_equal(const struct conf_forward *a, const struct conf_forward *b);
+
+/* Whether one of "host:port", "[host]:port" permits this; the host * and the port * stand for any, nothing else is a pattern. */
+bool conf_destinations_permit(const struct strv *list, const char *host, int port);

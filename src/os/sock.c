@@ -8,7 +8,6 @@
 #include <net/if.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static void set_int(int fd, int level, int name, int value) { (void)setsockopt(fd, level, name, &value, sizeof value); }
@@ -143,9 +142,10 @@ int sock_connect(const struct sock_addr *to, const struct sock_connect *how, int
     return 0;
 }
 
-static int unix_address(const char *path, struct sock_addr *ret)
+int sock_unix_addr(const char *path, struct sock_addr *ret)
 {
     size_t n = strlen(path);
+    if (n == 0) return ERR_RANGE; /* the system would make a name of its own */
     if (n >= sizeof ret->un.sun_path) return ERR_LIMIT;
     *ret = (struct sock_addr){ .len = sizeof(struct sockaddr_un) };
     ret->un.sun_family = AF_UNIX;
@@ -156,7 +156,7 @@ static int unix_address(const char *path, struct sock_addr *ret)
 int sock_connect_unix(const char *path, int *ret_fd)
 {
     struct sock_addr to;
-    TRY(unix_address(path, &to));
+    TRY(sock_unix_addr(path, &to));
     /* Blocking from the start: a non-blocking connect to a full unix backlog fails at once. */
     CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return ERR_SYS(errno);
@@ -188,7 +188,7 @@ int sock_listen(const struct sock_addr *on, const struct sock_listen *how, int *
 int sock_listen_unix(const char *path, mode_t mask, bool replace, int backlog, int *ret_fd)
 {
     struct sock_addr on;
-    TRY(unix_address(path, &on));
+    TRY(sock_unix_addr(path, &on));
     CLEANUP(fd_closep) int fd = -1;
     TRY(open_socket(AF_UNIX, &fd));
     if (replace && unlink(path) < 0 && errno != ENOENT) return ERR_SYS(errno);
@@ -203,6 +203,22 @@ int sock_listen_unix(const char *path, mode_t mask, bool replace, int backlog, i
         return ERR_SYS(why);
     }
     *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+void sock_remove_unix(const char *path, const struct stat *made)
+{
+    struct stat now;
+    if (lstat(path, &now) == 0 && now.st_dev == made->st_dev && now.st_ino == made->st_ino) (void)unlink(path);
+}
+
+int sock_peek(int fd, void *ret_bytes, size_t len, size_t *ret_n)
+{
+    ssize_t n;
+    do n = recv(fd, ret_bytes, len, MSG_PEEK);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) return errno == EAGAIN ? ERR_AGAIN : ERR_SYS(errno);
+    *ret_n = (size_t)n;
     return 0;
 }
 

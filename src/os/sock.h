@@ -8,6 +8,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 struct sock_addr {
@@ -94,6 +95,9 @@ int sock_connect(const struct sock_addr *to, const struct sock_connect *how, int
  * sock_connect_result; other errors: no fd. */
 int sock_connect_start(const struct sock_addr *to, const struct sock_connect *how, int *ret_fd) MUST_USE;
 int sock_connect_result(int fd) MUST_USE; /* 0: connected. Otherwise why not */
+/* The address of a path. ERR_LIMIT: it is too long for one. A non-blocking connect to it fails with ERR_SYS(EAGAIN) while the
+ * listener's queue is full. */
+int sock_unix_addr(const char *path, struct sock_addr *ret) MUST_USE;
 /* A unix stream socket, blocking. ERR_LIMIT: the path is too long for an address. */
 int sock_connect_unix(const char *path, int *ret_fd) MUST_USE;
 
@@ -108,9 +112,14 @@ int sock_listen(const struct sock_addr *on, const struct sock_listen *how, int *
 /* The same on a path, made with the permission bits that mask leaves of 0777 (StreamLocalBindMask). If replace, a file there is
  * removed first (StreamLocalBindUnlink). backlog 0: SOMAXCONN. */
 int sock_listen_unix(const char *path, mode_t mask, bool replace, int backlog, int *ret_fd) MUST_USE;
+/* Removes the path of such a socket, if it is still the file that *made is; lstat it behind sock_listen_unix. */
+void sock_remove_unix(const char *path, const struct stat *made);
 /* The next connection, non-blocking. ret_peer may be NULL. ERR_AGAIN: none, or it went away before it was taken. Running out of
  * descriptors is ERR_SYS(EMFILE or ENFILE): stop watching for a while, or the loop spins. */
 int sock_accept(int listen_fd, struct sock_addr *ret_peer, int *ret_fd) MUST_USE;
+
+/* As fd_read, but what is given stays to be read. */
+int sock_peek(int fd, void *ret_bytes, size_t len, size_t *ret_n) MUST_USE;
 
 /* Settings that only help: a socket that is none of TCP's is left as it is, without error. */
 void sock_nodelay(int fd, bool on);

@@ -319,3 +319,30 @@ int spawn_copy(void)
     let_child_signal(true);
     return 0;
 }
+
+static _Noreturn void run_aside(void (*fn)(const void *arg, int fd), const void *arg, int fd, pid_t parent)
+{
+    /* Sockets of the parent would stay open with us: their ends would not be seen. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent) _exit(1);
+    int own = STDERR_FILENO + 1;
+    if (fd != own && dup2(fd, own) < 0) _exit(1);
+    fd_close_from(own + 1);
+    spawn_reset_signals(true);
+    fn(arg, own);
+    _exit(0);
+}
+
+int spawn_aside(void (*fn)(const void *arg, int fd), const void *arg, pid_t *ret_pid, int *ret_fd)
+{
+    int ends[2];
+    pid_t self = getpid();
+    TRY(fd_pipe(ends));
+    CLEANUP(fd_closep) int from = ends[0];
+    CLEANUP(fd_closep) int to = ends[1];
+    pid_t pid = fork();
+    if (pid < 0) return ERR_SYS(errno);
+    if (pid == 0) run_aside(fn, arg, to, self);
+    *ret_pid = pid;
+    *ret_fd = fd_take(&from);
+    return 0;
+}

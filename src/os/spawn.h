@@ -79,6 +79,10 @@ void spawn_copies_begin(void);
 int spawn_copies_wait(int fd, pid_t *ret_pid, int *ret_status) MUST_USE;
 int spawn_copy(void) MUST_USE;
 
+/* Runs fn in a copy of this process that has nothing open but the standard descriptors and fd, and ends behind it; what fn writes
+ * to fd is read from *ret_fd. For library calls that would block a loop. The copy ends with this process; spawn_wait it. */
+int spawn_aside(void (*fn)(const void *arg, int fd), const void *arg, pid_t *ret_pid, int *ret_fd) MUST_USE;
+
 /* Of this process: no ptrace by the user, no core dumps. For whoever holds secrets. */
 int spawn_hide_memory(void) MUST_USE;
 /* Of this process, as far as its limit allows: nothing goes to swap, now and later. ERR_SYS: only what secret memory locks by

@@ -209,9 +209,12 @@ static int put_strings(const struct strv *list, struct buf *out)
 static int pack_session(struct monitor *m, struct buf *out)
 {
     CLEANUP(buf_done) struct buf options = BUF_INIT(64 << 20), key_env = BUF_INIT(1 << 20), last = BUF_INIT(1024);
+    CLEANUP(buf_done) struct buf may_open = BUF_INIT(16 << 20), may_listen = BUF_INIT(16 << 20);
     const struct authorized_keys_options *key = m->who.has_key_options ? &m->who.key_options : NULL;
     TRY(sshd_options_export(&m->options, &options));
     if (key) TRY(put_strings(&key->environment, &key_env));
+    if (key) TRY(put_strings(&key->permitopen, &may_open));
+    if (key) TRY(put_strings(&key->permitlisten, &may_listen));
     TRY(put_last_login(m, &last));
     struct body_user_session s = {
         .options = buf_view(&options),
@@ -223,6 +226,9 @@ static int pack_session(struct monitor *m, struct buf *out)
         .key_environment = buf_view(&key_env),
         .permit_pty = !key || key->permit_pty,
         .permit_user_rc = !key || key->permit_user_rc,
+        .permit_port_forwarding = !key || key->permit_port_forwarding,
+        .permit_open = buf_view(&may_open),
+        .permit_listen = buf_view(&may_listen),
         .must_change_password = m->who.must_change_password,
         .greeting = m->who.pam ? pam_messages(m->who.pam) : VIEW_EMPTY,
         .last_login = buf_view(&last),

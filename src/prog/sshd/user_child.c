@@ -128,11 +128,12 @@ static int on_open(struct user_child *c, const struct conn_event *e)
 {
     struct conn *conn = conn_io_conn(c->conn_io);
     if (!view_eq_str(e->name, "session")) {
-        bool is_forward = view_eq_str(e->name, "direct-tcpip") || view_eq_str(e->name, "direct-streamlocal@openssh.com") ||
-                          view_eq_str(e->name, "tun@openssh.com");
-        return is_forward ? conn_open_refuse(conn, e->channel, OPEN_ADMINISTRATIVELY_PROHIBITED,
-                                             "forwarding is not available on this server")
-                          : conn_open_refuse(conn, e->channel, OPEN_UNKNOWN_CHANNEL_TYPE, "unknown channel type");
+        bool is_tunnel = view_eq_str(e->name, "tun@openssh.com");
+        int err;
+        if (user_forward_open(c, e, &err)) return err;
+        return is_tunnel ? conn_open_refuse(conn, e->channel, OPEN_ADMINISTRATIVELY_PROHIBITED,
+                                            "tunnel devices are not available on this server")
+                         : conn_open_refuse(conn, e->channel, OPEN_UNKNOWN_CHANNEL_TYPE, "unknown channel type");
     }
     if (c->no_more_sessions) {
         log_info(&c->log, "Possible attack: attempt to open a session after additional sessions disabled");
@@ -146,25 +147,29 @@ static int on_open(struct user_child *c, const struct conn_event *e)
     return conn_open_accept(conn, e->channel, VIEW_EMPTY);
 }
 
-static bool on_no_more_sessions(struct user_child *c, UNUSED struct view data, UNUSED struct buf *ret_reply)
+static bool on_no_more_sessions(struct user_child *c, UNUSED const struct conn_event *e, UNUSED struct buf *ret_reply)
 {
     c->no_more_sessions = true;
     return true;
 }
 
-static bool on_prove_host_keys(struct user_child *c, struct view data, struct buf *ret_reply)
+static bool on_prove_host_keys(struct user_child *c, const struct conn_event *e, struct buf *ret_reply)
 {
-    int err = user_prove_host_keys(c, data, ret_reply);
+    int err = user_prove_host_keys(c, e->data, ret_reply);
     if (err < 0) log_error(&c->log, "no proof of the host keys that the client asked for: %s", err_text(err));
     return err == 0;
 }
 
 static const struct {
     const char *name;
-    bool (*handle)(struct user_child *c, struct view data, struct buf *ret_reply);
+    bool (*handle)(struct user_child *c, const struct conn_event *e, struct buf *ret_reply);
 } global_requests[] = {
     { "no-more-sessions@openssh.com", on_no_more_sessions },
     { "hostkeys-prove-00@openssh.com", on_prove_host_keys },
+    { "tcpip-forward", user_forward_listen },
+    { "cancel-tcpip-forward", user_forward_unlisten },
+    { "streamlocal-forward@openssh.com", user_forward_listen_unix },
+    { "cancel-streamlocal-forward@openssh.com", user_forward_unlisten_unix },
 };
 
 static int on_global_request(struct user_child *c, const struct conn_event *e)
@@ -172,7 +177,7 @@ static int on_global_request(struct user_child *c, const struct conn_event *e)
     CLEANUP(buf_done) struct buf reply = BUF_INIT(REPLY_BYTES_MAX);
     bool ok = false;
     for (size_t i = 0; i < ARRAY_LEN(global_requests); i++)
-        if (view_eq_str(e->name, global_requests[i].name)) ok = global_requests[i].handle(c, e->data, &reply);
+        if (view_eq_str(e->name, global_requests[i].name)) ok = global_requests[i].handle(c, e, &reply);
     struct view data = ok ? buf_view(&reply) : VIEW_EMPTY;
     return e->want_reply ? conn_answer_global(conn_io_conn(c->conn_io), e->question, ok, data) : 0;
 }
@@ -189,6 +194,8 @@ static int on_conn_event(void *arg, const struct conn_event *e)
 {
     struct user_child *c = arg;
     struct session *s;
+    if (e->kind != CONN_GLOBAL_REQUEST && e->kind != CONN_GLOBAL_REPLY && forwards_has(c->forwards, e->channel))
+        return forwards_event(c->forwards, e);
     switch (e->kind) {
     case CONN_OPEN:
         return on_open(c, e);
@@ -226,6 +233,33 @@ static void on_alive_timer(void *arg)
         loop_timer_set(c->alive_timer, now + interval);
     } else
         loop_timer_set(c->alive_timer, c->last_heard + interval);
+}
+
+static void on_unused_timer(void *arg)
+{
+    struct user_child *c = arg;
+    if (conn_n_channels(conn_io_conn(c->conn_io))) return;
+    log_info(&c->log, "terminating inactive connection from user %s %.*s port %u", c->me->name, VIEW_ARG(c->setup.peer_address),
+             c->setup.peer_port);
+    transport_disconnect(wire_io_transport(c->wire), DISCONNECT_BY_APPLICATION, "no channel is open");
+    on_transport_closed(c, ERR_CANCELLED);
+}
+
+/* Behind each turn: the last channel may have gone in it, or the first have come. */
+static void watch_unused(void *arg)
+{
+    struct user_child *c = arg;
+    bool is_unused = conn_n_channels(conn_io_conn(c->conn_io)) == 0;
+    if (is_unused == c->is_unused) return;
+    c->is_unused = is_unused;
+    loop_timer_set(c->unused_timer, is_unused ? loop_now(c->loop) + (ms)c->options.unused_connection_timeout * 1000 : MS_NEVER);
+}
+
+static int start_unused_timer(struct user_child *c)
+{
+    if (c->options.unused_connection_timeout <= 0) return 0;
+    TRY(loop_timer_new(c->loop, on_unused_timer, c, &c->unused_timer));
+    return loop_at_turn_end(c->loop, watch_unused, c);
 }
 
 /* ---- start ---- */
@@ -285,6 +319,7 @@ static int start_connection(struct user_child *c, int in_fd, int out_fd, struct 
     TRY(wire_io_new(c->loop, in_fd, out_fd, t, &wire_owner, &c->wire));
     TRY(conn_new(&config, &conn));
     TRY(conn_io_new(c->loop, c->wire, conn, &conn_owner, &c->conn_io));
+    TRY(user_forward_start(c));
     TRY(user_announce_host_keys(c));
     c->last_heard = loop_now(c->loop);
     TRY(loop_fd_new(c->loop, c->monitor.fd, 0, on_monitor_gone, c, &c->monitor_watch));
@@ -294,7 +329,7 @@ static int start_connection(struct user_child *c, int in_fd, int out_fd, struct 
     TRY(loop_timer_new(c->loop, on_alive_timer, c, &c->alive_timer));
     if (c->options.client_alive_interval)
         loop_timer_set(c->alive_timer, loop_now(c->loop) + (ms)c->options.client_alive_interval * 1000);
-    return 0;
+    return start_unused_timer(c);
 }
 
 static int take_login(struct user_child *c)
@@ -312,6 +347,8 @@ static int take_login(struct user_child *c)
     TRY(body_user_session_get(buf_view(&c->setup_bytes), &c->setup));
     TRY(sshd_options_import(c->setup.options, &c->options));
     TRY(take_strings(s.env, &c->pam_env));
+    TRY(take_strings(c->setup.permit_open, &c->key_permit_open));
+    TRY(take_strings(c->setup.permit_listen, &c->key_permit_listen));
     TRY(buf_put_view(&c->host_keys, s.host_keys));
     session_show_title(c);
     int err = user_auth_info_write(c);
@@ -363,6 +400,7 @@ int main(int argc, char **argv)
     if (err == ERR_PEER_CLOSED) return 0; /* no login came */
     if (err == 0) err = loop_run(c.loop);
     while (c.sessions) session_free(c.sessions);
+    forwards_free(c.forwards);
     user_auth_info_remove(&c);
     (void)!IPC_SEND(&c.monitor, user_end, .text = view_str(err < 0 ? err_text(err) : ""));
     return err < 0 ? 255 : 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "io/conn_io.h"
+#include "io/forward.h"
 #include "ipc/ipc.h"
 #include "os/env.h"
 #include "os/user.h"
@@ -21,10 +22,13 @@ struct user_child {
     struct body_user_session setup; /* lent by setup_bytes */
     struct strv pam_env;
     struct buf host_keys;
-    struct session *sessions; /* list */
+    struct forwards *forwards;
+    struct strv key_permit_open, key_permit_listen; /* of the key's line; empty: no limit */
+    struct session *sessions;                       /* list */
     size_t n_sessions;
     bool no_more_sessions;
-    struct loop_timer *alive_timer;
+    bool is_unused; /* no channel is open */
+    struct loop_timer *alive_timer, *unused_timer;
     ms last_heard;
     int alive_unanswered;
     struct loop_fd *monitor_watch;
@@ -68,6 +72,16 @@ bool command_start(struct session *s);
 void command_stop_output(struct session *s);
 /* Before a session is freed: nothing of it is called later. */
 void command_forget(struct session *s);
+
+/* ---- user_forward.c: what may be forwarded ---- */
+int user_forward_start(struct user_child *c) MUST_USE;
+/* An open of direct-tcpip or direct-streamlocal@openssh.com. False: it is none. */
+bool user_forward_open(struct user_child *c, const struct conn_event *e, int *ret_err);
+/* Global requests; handlers as in user_child.c. */
+bool user_forward_listen(struct user_child *c, const struct conn_event *e, struct buf *ret_reply);
+bool user_forward_unlisten(struct user_child *c, const struct conn_event *e, struct buf *ret_reply);
+bool user_forward_listen_unix(struct user_child *c, const struct conn_event *e, struct buf *ret_reply);
+bool user_forward_unlisten_unix(struct user_child *c, const struct conn_event *e, struct buf *ret_reply);
 
 /* ---- user_hostkeys.c: which keys this server has (OpenSSH PROTOCOL 2.5) ---- */
 /* Says so, once. */
