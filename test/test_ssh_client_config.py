@@ -113,7 +113,7 @@ def test_dump_is_input_again(workdir):
     assert again.returncode == 0 and again.stdout == first, again.stderr
 
 
-LATER = ["-W a:1", "-O check", "-J a", "-L 1:a:2", "-R 1:a:2", "-D 1", "-A", "-X", "-Y", "-w 0", "-M -S /tmp/x", "-oForwardAgent=yes"]
+LATER = ["-O check", "-A", "-X", "-Y", "-w 0", "-M -S /tmp/x", "-oForwardAgent=yes"]
 
 
 @pytest.mark.parametrize("flags", LATER)

@@ -482,12 +482,12 @@ static void test_missing_features_are_refused(void **state UNUSED)
         bool refused;
     } cases[] = { { "ForwardAgent yes", true },
                   { "ForwardAgent no", false },
-                  { "LocalForward 1 a:2", true },
+                  { "LocalForward 1 a:2", false },
                   { "ControlPath none", false },
                   { "ControlMaster auto", true },
                   { "ControlPersist no", false },
                   { "ProxyJump none", false },
-                  { "ProxyJump a", true },
+                  { "ProxyJump a", false },
                   { "Port 23", false },
                   { "Tunnel no", false },
                   { "SecurityKeyProvider internal", false } };

@@ -5,7 +5,8 @@
 #include "conf/ssh_options.h"
 #include "conf/tokens.h"
 #include "io/algorithms.h"
-#include "io/conn_io.h"
+#include "conf/forward.h"
+#include "io/forward.h"
 #include "key/key.h"
 #include "os/logsink.h"
 #include "os/sock.h"
@@ -25,20 +26,23 @@ struct command_line {
         MODE_QUERY,
         MODE_KEYS /* -Z */
     } mode;
-    const char *config_path; /* -F */
-    const char *log_file;    /* -E */
-    const char *query;       /* -Q */
-    bool log_syslog;         /* -y */
-    bool is_verbose;         /* a -v came */
-    const char *wants;       /* a flag whose feature this version lacks, for the sentence that refuses it; NULL */
-    char *host;              /* as typed */
-    char *command;           /* rest of the line joined; NULL: none */
+    const char *config_path;           /* -F */
+    const char *log_file;              /* -E */
+    const char *query;                 /* -Q */
+    bool log_syslog;                   /* -y */
+    bool is_verbose;                   /* a -v came */
+    const char *wants;                 /* a flag whose feature this version lacks, for the sentence that refuses it; NULL */
+    char *host;                        /* as typed */
+    struct conf_forward stdio_forward; /* -W: its target */
+    bool has_stdio_forward;
+    char *command; /* rest of the line joined; NULL: none */
 };
 
 /* Of our global requests with a reply. */
 enum client_tag {
     CLIENT_TAG_NONE,
-    CLIENT_TAG_HOST_KEYS
+    CLIENT_TAG_HOST_KEYS,
+    CLIENT_TAG_FORWARDS /* and all behind it: forwarding.c */
 };
 
 struct host_keys;
@@ -68,6 +72,8 @@ struct client {
     struct conn_io *conn_io;
     struct login *login;
     struct session *session;
+    struct forwards *forwards; /* from the login on */
+    struct remote_forwards *remotes;
     struct buf server_sig_algs; /* of EXT_INFO; empty: not said */
     bool server_hostbound;
     bool host_key_asked;         /* the key of the first exchange was accepted */
@@ -233,6 +239,34 @@ void session_free(struct session *s);
 void session_restore_terminal(struct client *c);
 /* Last words after the loop: terminal back, "Connection to HOST closed.", traffic. The connection still exists. */
 void session_farewell(struct client *c);
+
+/* All that was carried beside it has ended. */
+void session_forwards_idle(struct client *c);
+/* The server has answered all requests for remote forwards that were made before the session. */
+void session_forwards_ready(struct client *c);
+
+/* ---- forwarding.c: -L, -R, -D, -W ---- */
+/* Sets up what the configuration has. What fails is said; with ExitOnForwardFailure it ends the client. */
+int forwarding_start(struct client *c) MUST_USE;
+void forwarding_free(struct client *c);
+/* Whether an answer of the server to a request for a remote forward is due. */
+bool forwarding_is_waiting(const struct client *c);
+/* How a request went. port: the one it got (of a remote forward with port 0, or as given). text: the failure in OpenSSH's words. */
+typedef void forwarding_done_fn(void *arg, bool ok, int port, const char *text);
+/* Adds a forward to the running connection; done is called once, for a remote forward later, and may be NULL. A negative result is
+ * of the connection itself. */
+int forwarding_add(struct client *c, enum conf_forward_kind kind, const struct conf_forward *what, forwarding_done_fn *done,
+                   void *arg) MUST_USE;
+/* Takes it away again: same listening side. What it carries goes on. ERR_NOT_FOUND. */
+int forwarding_cancel(struct client *c, enum conf_forward_kind kind, const struct conf_forward *what) MUST_USE;
+/* CONN_OPEN of a forwarded type. False: it is none. */
+bool forwarding_open(struct client *c, const struct conn_event *e, int *ret_err);
+/* CONN_GLOBAL_REPLY with a tag of forwarding's. */
+int forwarding_reply(struct client *c, const struct conn_event *e) MUST_USE;
+
+/* ---- jump.c: ProxyJump ---- */
+/* argv of the ssh that connects us through the hops, for spawn; strings in *ret. */
+int jump_command(struct client *c, struct strv *ret) MUST_USE;
 
 /* Ends the loop with this status. */
 void client_end(struct client *c, int status);

@@ -233,7 +233,11 @@ static int take_jump(struct client *c)
 /* Standard input and output become a connection made by the server: no session, and nothing else is forwarded. */
 static int take_stdio_forward(struct client *c)
 {
-    c->cmd.wants = "-W: forwarding of standard input and output";
+    if (c->cmd.has_stdio_forward) return complain("stdio forward already specified");
+    if (conf_forward_parse_words(CONF_FORWARD_REMOTE, VIEW_LIT("0"), view_str(optarg), &c->cmd.stdio_forward) < 0 ||
+        c->cmd.stdio_forward.socks)
+        return complain("Bad stdio forwarding specification '%s' (host:port, or a socket's path)", optarg);
+    c->cmd.has_stdio_forward = true;
     TRY(override(c, SSH_OPT_request_tty, "no"));
     TRY(override(c, SSH_OPT_session_type, "none"));
     TRY(set(c, SSH_OPT_exit_on_forward_failure, "yes"));
@@ -427,4 +431,5 @@ void command_line_done(struct command_line *l)
 {
     free(l->host);
     free(l->command);
+    conf_forward_done(&l->stdio_forward);
 }

@@ -102,6 +102,16 @@ static int connect_directly(struct client *c)
 
 /* ---- ProxyCommand ---- */
 
+/* ProxyJump: an ssh of ours with -W; its arguments are no shell's business. */
+static int run_jump(struct client *c, UNUSED const char *command, int std_in, int std_out)
+{
+    CLEANUP(strv_done) struct strv argv = STRV_INIT;
+    const struct spawn_fd fds[] = { { std_in, 0 }, { std_out, 1 }, { STDERR_FILENO, 2 } };
+    TRY(jump_command(c, &argv));
+    struct spawn s = { .path = argv.v[0], .argv = (const char *const *)argv.v, .fds = fds, .n_fds = ARRAY_LEN(fds) };
+    return spawn_run(&s, &c->proxy_pid);
+}
+
 static int run_proxy(struct client *c, const char *command, int std_in, int std_out)
 {
     CLEANUP(buf_done) struct buf line = BUF_INIT(1 << 20);
@@ -116,7 +126,9 @@ static int run_proxy(struct client *c, const char *command, int std_in, int std_
     return spawn_run(&s, &c->proxy_pid);
 }
 
-static int connect_by_pipes(struct client *c, const char *command)
+typedef int run_fn(struct client *c, const char *command, int std_in, int std_out);
+
+static int connect_by_pipes(struct client *c, run_fn *run, const char *command)
 {
     int to[2], from[2];
     TRY(fd_pipe(to));
@@ -125,7 +137,7 @@ static int connect_by_pipes(struct client *c, const char *command)
     TRY(fd_pipe(from));
     CLEANUP(fd_closep) int child_out = from[1];
     c->in_fd = from[0];
-    return run_proxy(c, command, child_in, child_out);
+    return run(c, command, child_in, child_out);
 }
 
 /* ProxyUseFdpass: the command connects, sends the descriptor over its standard output, and ends. */
@@ -156,15 +168,24 @@ static int connect_by_proxy(struct client *c)
         TRY(fd_dup(STDIN_FILENO, &c->in_fd));
         return fd_dup(STDOUT_FILENO, &c->out_fd);
     }
-    int err = c->options.proxy_use_fdpass ? connect_by_fdpass(c, command) : connect_by_pipes(c, command);
+    int err = c->options.proxy_use_fdpass ? connect_by_fdpass(c, command) : connect_by_pipes(c, run_proxy, command);
     if (err < 0) client_fatal(c, "proxy command \"%s\" gave no connection: %s", command, err_text(err));
     return err;
 }
+
+static int connect_by_jump(struct client *c)
+{
+    int err = connect_by_pipes(c, run_jump, NULL);
+    if (err < 0) client_fatal(c, "cannot connect through %s: %s", c->options.proxy_jump, err_text(err));
+    return err;
+}
+
+static bool is_given(const char *text) { return text && strcmp(text, "none") != 0; }
 
 int connect_to_server(struct client *c)
 {
     ms timeout = c->options.connect_timeout > 0 ? (ms)c->options.connect_timeout * 1000 : MS_NEVER;
     c->connect_deadline = timeout == MS_NEVER ? MS_NEVER : clock_now() + timeout;
-    bool by_proxy = c->options.proxy_command && strcmp(c->options.proxy_command, "none") != 0;
-    return by_proxy ? connect_by_proxy(c) : connect_directly(c);
+    if (is_given(c->options.proxy_command)) return connect_by_proxy(c);
+    return is_given(c->options.proxy_jump) ? connect_by_jump(c) : connect_directly(c);
 }

@@ -38,7 +38,15 @@ static void on_finish(void *arg)
     conn_io_wake(c->conn_io);
     client_log(c, LOG_LEVEL_DEBUG1, "channel %u: free: client-session, nchannels %zu", s->channel,
                conn_n_channels(conn_io_conn(c->conn_io)));
-    client_end(c, c->exit_status);
+    s->channel = CHANNEL_NONE;
+    s->is_over = true;
+    if (forwards_n_carried(c->forwards) == 0) client_end(c, c->exit_status);
+}
+
+/* The command has ended, but somebody still talks through us. */
+void session_forwards_idle(struct client *c)
+{
+    if (c->session && c->session->is_over) client_end(c, c->exit_status);
 }
 
 /* Later, since the channel's descriptors are closed by it, and this may be called from within them. */
@@ -234,10 +242,10 @@ static int on_global_request(struct client *c, const struct conn_event *e)
 /* Nothing was asked to be forwarded, so nothing may come. */
 static int on_open(struct client *c, const struct conn_event *e)
 {
-    static const char *const known[] = {
-        "forwarded-tcpip", "forwarded-streamlocal@openssh.com", "x11", "auth-agent@openssh.com", "agent-connect", "tun@openssh.com"
-    };
+    static const char *const known[] = { "x11", "auth-agent@openssh.com", "agent-connect", "tun@openssh.com" };
     struct conn *conn = conn_io_conn(c->conn_io);
+    int err;
+    if (forwarding_open(c, e, &err)) return err;
     client_log(c, LOG_LEVEL_DEBUG1, "client_input_channel_open: ctype %.*s refused", VIEW_ARG(e->name));
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (view_eq_str(e->name, known[i]))
@@ -266,8 +274,10 @@ static int on_channel_event(struct session *s, const struct conn_event *e)
 int session_event(struct client *c, const struct conn_event *e)
 {
     if (e->kind == CONN_GLOBAL_REQUEST) return on_global_request(c, e);
+    if (e->kind == CONN_GLOBAL_REPLY && e->tag >= CLIENT_TAG_FORWARDS) return forwarding_reply(c, e);
     if (e->kind == CONN_GLOBAL_REPLY) return e->tag == CLIENT_TAG_HOST_KEYS ? host_keys_proved(c, e->ok, e->data) : 0;
     if (e->kind == CONN_OPEN) return on_open(c, e);
+    if (forwards_has(c->forwards, e->channel)) return forwards_event(c->forwards, e);
     return c->session && c->session->channel != CHANNEL_NONE && e->channel == c->session->channel ? on_channel_event(c->session, e)
                                                                                                   : 0;
 }
@@ -376,6 +386,20 @@ static int go_to_background(struct session *s)
     return fd_null_std(!keeps_stderr);
 }
 
+static int finish_start(struct session *s)
+{
+    TRY(go_to_background(s));
+    return catch_signals(s);
+}
+
+void session_forwards_ready(struct client *c)
+{
+    struct session *s = c->session;
+    if (!s || !s->waits_for_forwards || c->ended) return;
+    s->waits_for_forwards = false;
+    if (finish_start(s) < 0) session_fail(s);
+}
+
 static int start(struct session *s)
 {
     struct client *c = s->c;
@@ -383,12 +407,15 @@ static int start(struct session *s)
     s->peer_is_openssh = peer_is_openssh(c);
     s->started = loop_now(c->loop);
     c->exit_status = is_session ? EXIT_OWN_ERROR : 0;
+    TRY(forwarding_start(c));
+    if (c->ended) return 0;
     if (is_session) TRY(open_channel(s));
     if (c->address.len) sock_tos(wire_io_out_fd(c->wire), s->wants_pty ? c->options.ipqos.interactive : c->options.ipqos.bulk);
     TRY(forbid_more_sessions(s));
     TRY(run_local_command(c));
-    TRY(go_to_background(s));
-    TRY(catch_signals(s));
+    /* -f leaves only when what was asked for is there. */
+    s->waits_for_forwards = c->options.exit_on_forward_failure && c->options.fork_after_authentication && forwarding_is_waiting(c);
+    if (!s->waits_for_forwards) TRY(finish_start(s));
     client_log(c, LOG_LEVEL_DEBUG1, "Entering interactive session.");
     return 0;
 }

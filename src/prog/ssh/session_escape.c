@@ -45,10 +45,13 @@ static void list(struct session *s)
     for (channel_id ch = conn_channel_next(conn, 0); ch != CHANNEL_NONE && err == 0; ch = conn_channel_next(conn, ch + 1)) {
         struct channel_info i;
         if (conn_channel_info(conn, ch, &i) < 0) continue;
-        err = buf_printf(&text, "  #%u %s%s (remote #%u, sent %llu, received %llu, window %zu/%zu%s%s)\r\n", ch,
-                         i.opened_by_us ? "client-" : "server-", i.type, i.theirs, (unsigned long long)i.bytes_out,
-                         (unsigned long long)i.bytes_in, i.window_in, i.window_out, i.sent_eof ? ", input ended" : "",
-                         i.got_eof ? ", output ended" : "");
+        const char *label = forwards_label(s->c->forwards, ch);
+        err = label ? buf_printf(&text, "  #%u %s", ch, label)
+                    : buf_printf(&text, "  #%u %s%s", ch, i.opened_by_us ? "client-" : "server-", i.type);
+        if (err == 0)
+            err = buf_printf(&text, " (remote #%u, sent %llu, received %llu, window %zu/%zu%s%s)\r\n", i.theirs,
+                             (unsigned long long)i.bytes_out, (unsigned long long)i.bytes_in, i.window_in, i.window_out,
+                             i.sent_eof ? ", input ended" : "", i.got_eof ? ", output ended" : "");
     }
     say(s, "#", "");
     show(&text);

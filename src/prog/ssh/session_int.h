@@ -23,6 +23,8 @@ struct session {
     struct chan_io *io;         /* from then on; lent by the conn_io */
     bool peer_is_openssh;       /* or ours: knows eow and no-more-sessions */
     bool peer_closed, output_ended;
+    bool is_over;            /* only forwards keep us */
+    bool waits_for_forwards; /* -f waits for the server's answers */
     ms started;
 
     /* with a terminal */
