@@ -7,7 +7,7 @@
 
 enum {
     FORWARD_PARTS_MAX = 4,
-    FORWARD_PATH_MAX = 4096
+    FORWARD_PATH_MAX = 108 /* of a socket's address, with a NUL */
 };
 
 void conf_forward_done(struct conf_forward *f)

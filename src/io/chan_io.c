@@ -44,6 +44,11 @@ struct chan_io {
     struct chan_io_owner owner;
     struct input in, in_ext;
     struct output out, out_ext;
+    struct {
+        struct loop_fd *watch; /* NULL: in and out are not one socket */
+        int fd;
+        unsigned in_events, out_events;
+    } socket;
     struct buf typed;
     bool typed_eof, typed_is_input, input_done, peer_eof, output_done;
 };
@@ -58,8 +63,46 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+/* A socket for both directions has one watch, and is closed behind the second of them. */
+static bool is_shared(const struct chan_io *c) { return c->socket.watch != NULL; }
+
+static void watch_socket(struct chan_io *c)
+{
+    if (c->in.fd >= 0 || c->out.fd >= 0) {
+        (void)!loop_fd_set(c->socket.watch, c->socket.in_events | c->socket.out_events);
+        return;
+    }
+    loop_fd_free(c->socket.watch);
+    c->socket.watch = NULL;
+    fd_close(c->socket.fd);
+}
+
+static void want_input(struct input *in, unsigned events)
+{
+    struct chan_io *c = in->c;
+    if (in == &c->in && is_shared(c)) {
+        c->socket.in_events = events;
+        watch_socket(c);
+    } else
+        (void)!loop_fd_set(in->watch, events);
+}
+
+static int want_output(struct output *out, unsigned events)
+{
+    struct chan_io *c = out->c;
+    if (out != &c->out || !is_shared(c)) return out->watch ? loop_fd_set(out->watch, events) : 0;
+    c->socket.out_events = events;
+    watch_socket(c);
+    return 0;
+}
+
 static void close_input(struct input *in)
 {
+    if (in->fd >= 0 && in == &in->c->in && is_shared(in->c)) {
+        in->fd = -1;
+        want_input(in, 0);
+        return;
+    }
     loop_fd_free(in->watch);
     in->watch = NULL;
     close_fd(&in->fd);
@@ -101,7 +144,7 @@ static bool pump_input(struct input *in)
         size_t room, n = 0;
         int err = conn_write_reserve(c->conn, c->ch, in->ext_type, budget - sent, &area, &room);
         if (err < 0 || room == 0) {
-            (void)!loop_fd_set(in->watch, 0);
+            want_input(in, 0);
             return false;
         }
         err = read_some(in, area, room, &n);
@@ -111,12 +154,12 @@ static bool pump_input(struct input *in)
             sent += n;
         }
         if (err == ERR_AGAIN || (err == 0 && n && n < room)) {
-            (void)!loop_fd_set(in->watch, LOOP_READ);
+            want_input(in, LOOP_READ);
             return false;
         }
         if (err < 0 || n == 0) return true;
     }
-    (void)!loop_fd_set(in->watch, LOOP_READ);
+    want_input(in, LOOP_READ);
     return false;
 }
 
@@ -202,9 +245,13 @@ static void give_back(struct output *out)
 static void close_output(struct output *out)
 {
     if (out->fd < 0) return;
+    if (out->is_socket) (void)!sock_shutdown(out->fd, false, true);
+    if (out == &out->c->out && is_shared(out->c)) {
+        out->fd = -1;
+        (void)!want_output(out, 0);
+    }
     loop_fd_free(out->watch);
     out->watch = NULL;
-    if (out->is_socket) (void)!sock_shutdown(out->fd, false, true);
     close_fd(&out->fd);
     buf_done(&out->waiting);
     give_back(out);
@@ -255,7 +302,7 @@ static void on_output(void *arg, UNUSED int fd, unsigned events)
         drop(out, n);
     }
     buf_done(&out->waiting);
-    if (out->watch) (void)!loop_fd_set(out->watch, 0);
+    (void)!want_output(out, 0);
     give_back(out);
     if (events & LOOP_HANGUP && !(events & LOOP_WRITE) && !out->is_socket) {
         break_output(out, ERR_SYS(EPIPE));
@@ -273,7 +320,7 @@ static int wait_for_room(struct output *out, struct view data, const struct chan
         out->lender = lender;
     } else
         TRY(buf_put_view(&out->waiting, data));
-    TRY(loop_fd_set(out->watch, LOOP_WRITE));
+    TRY(want_output(out, LOOP_WRITE));
     return may_stay ? CHAN_IO_LENT : 0;
 }
 
@@ -352,27 +399,53 @@ static int watch_output(struct chan_io *c, struct output *out, int fd, bool is_s
     return loop_fd_new(c->loop, fd, 0, on_output, out, &out->watch);
 }
 
+static void on_socket(void *arg, int fd, unsigned events)
+{
+    struct chan_io *c = arg;
+    unsigned hangup = events & LOOP_HANGUP;
+    if (c->in.fd >= 0) on_input(&c->in, fd, (events & c->socket.in_events & LOOP_READ) | hangup);
+    if (c->out.fd >= 0) on_output(&c->out, fd, (events & c->socket.out_events & LOOP_WRITE) | hangup);
+}
+
+static int watch_both(struct chan_io *c, int fd)
+{
+    TRY(watch_output(c, &c->out, -1, true));
+    TRY(watch_input(c, &c->in, -1, 0));
+    c->socket.fd = fd;
+    int err = fd_nonblock(fd, true);
+    if (err == 0) err = loop_fd_new(c->loop, fd, LOOP_READ, on_socket, c, &c->socket.watch);
+    if (err < 0) {
+        fd_close(fd);
+        return err;
+    }
+    c->socket.in_events = LOOP_READ;
+    c->in.fd = c->out.fd = fd;
+    return 0;
+}
+
 int chan_io_new(struct loop *loop, struct conn *conn, channel_id ch, const struct chan_io_fds *take_fds,
                 const struct chan_io_owner *owner, struct chan_io **ret)
 {
     struct chan_io_fds own = *take_fds, *f = &own;
     int err = 0, e;
-    if (f->out >= 0 && f->out == f->in) err = fd_dup(f->in, &f->out); /* a loop watches a descriptor once */
+    bool is_one_socket = f->out_is_socket && f->out >= 0 && f->out == f->in;
+    if (!is_one_socket && f->out >= 0 && f->out == f->in) err = fd_dup(f->in, &f->out); /* a loop watches a descriptor once */
     if (err < 0) f->out = -1;
     CLEANUP(chan_io_freep) struct chan_io *c = calloc(1, sizeof *c);
     if (!c) {
         fd_close(f->in);
         fd_close(f->in_ext);
-        fd_close(f->out);
+        if (!is_one_socket) fd_close(f->out);
         fd_close(f->out_ext);
         return ERR_NOMEM;
     }
     *c = (struct chan_io){
         .loop = loop, .conn = conn, .ch = ch, .owner = *owner, .typed = BUF_INIT(CHAN_IO_TYPED_BYTES), .typed_is_input = f->in < 0
     };
-    if ((e = watch_input(c, &c->in, f->in, 0)) < 0) err = e;
+    if (is_one_socket && (e = watch_both(c, f->in)) < 0) err = e;
+    if (!is_one_socket && (e = watch_input(c, &c->in, f->in, 0)) < 0) err = e;
     if ((e = watch_input(c, &c->in_ext, f->in_ext, EXTENDED_DATA_STDERR)) < 0) err = e;
-    if ((e = watch_output(c, &c->out, f->out, f->out_is_socket)) < 0) err = e;
+    if (!is_one_socket && (e = watch_output(c, &c->out, f->out, f->out_is_socket)) < 0) err = e;
     if ((e = watch_output(c, &c->out_ext, f->out_ext, false)) < 0) err = e;
     TRY(err);
     *ret = TAKE(c);

@@ -3,7 +3,6 @@
 
 #include "os/fd.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -320,8 +319,6 @@ static int watch(struct listener *l, int take_fd)
     return err;
 }
 
-static bool is_address_in_use(int err) { return err_errno(err) == EADDRINUSE; }
-
 static int listen_on(struct listener *l, struct sock_addr *addr, bool is_last)
 {
     const struct log *log = l->f->config.log;
@@ -332,8 +329,7 @@ static int listen_on(struct listener *l, struct sock_addr *addr, bool is_last)
     sock_addr_text(addr, &text);
     int err = sock_listen(addr, NULL, &fd);
     if (err < 0) {
-        log_at(log, is_last || is_address_in_use(err) ? LOG_LEVEL_ERROR : LOG_LEVEL_VERBOSE, "bind [%s]:%d: %s", text.host,
-               l->bound_port, err_text(err));
+        log_at(log, is_last ? LOG_LEVEL_ERROR : LOG_LEVEL_VERBOSE, "bind [%s]:%d: %s", text.host, l->bound_port, err_text(err));
         return err;
     }
     if (l->bound_port == 0 && sock_local_addr(fd, &bound) == 0) l->bound_port = sock_addr_port(&bound);
@@ -383,7 +379,8 @@ int forwards_listen(struct forwards *f, const struct forward_listen *what, int *
     TRY(listener_new(f, what, &l));
     int err = what->path ? listen_unix(l) : listen_tcp(l);
     if (err < 0) {
-        if (!what->path) log_error(f->config.log, "channel_setup_fwd_listener_tcpip: cannot listen to port: %d", what->port);
+        if (!what->path && err != ERR_NOT_FOUND)
+            log_error(f->config.log, "channel_setup_fwd_listener_tcpip: cannot listen to port: %d", what->port);
         listener_free(l);
         return err;
     }
