@@ -2,6 +2,7 @@
 #include "base/vis.h"
 
 #include <stdio.h>
+#include <wchar.h>
 
 /* Length of the valid UTF-8 sequence of a printable character at p, 0 if there is none. */
 static size_t utf8_len(const uint8_t *p, size_t left)
@@ -65,4 +66,47 @@ int vis_text(struct view text, struct buf *out)
         text = view_sub(text, used, text.len);
     }
     return 0;
+}
+
+/* Of one character of at most len bytes, which vis_line let pass. */
+static size_t columns_of(const char *p, size_t len)
+{
+    wchar_t c = 0;
+    const uint8_t *u = (const uint8_t *)p;
+    if (len == 1) return 1;
+    c = (wchar_t)(len == 2 ? u[0] & 0x1f : len == 3 ? u[0] & 0x0f : u[0] & 0x07);
+    for (size_t i = 1; i < len; i++) c = (wchar_t)((unsigned)c << 6 | (u[i] & 0x3f));
+    int n = wcwidth(c);
+    return n < 0 ? 1 : (size_t)n;
+}
+
+/* Stops before the character that would be one too much; *ret_columns of what there is up to there. */
+static size_t fitting(const char *line, size_t columns, size_t *ret_columns)
+{
+    size_t at = 0, total = 0, left = strlen(line);
+    while (left) {
+        size_t len = utf8_len((const uint8_t *)line + at, left);
+        if (len == 0) len = 1;
+        size_t n = columns_of(line + at, len);
+        if (total + n > columns) break;
+        total += n;
+        at += len;
+        left -= len;
+    }
+    *ret_columns = total;
+    return at;
+}
+
+size_t vis_columns(const char *line)
+{
+    size_t columns;
+    (void)fitting(line, SIZE_MAX, &columns);
+    return columns;
+}
+
+size_t vis_cut(char *line, size_t columns)
+{
+    size_t taken;
+    line[fitting(line, columns, &taken)] = 0;
+    return taken;
 }

@@ -8,3 +8,10 @@
 void vis_line(struct view text, char *ret_line, size_t cap);
 /* Several lines for a terminal (banners, prompts): newline and tab pass, \r before \n is dropped. Appends. */
 int vis_text(struct view text, struct buf *out) MUST_USE;
+
+/* How many columns of a terminal a line made by vis_line takes. The widths of characters are those of the locale; where it has
+ * none, 1.
+ */
+size_t vis_columns(const char *line);
+/* Cuts such a line so that it takes at most that many; whole characters only. How many it takes then. */
+size_t vis_cut(char *line, size_t columns);

@@ -19,12 +19,13 @@ void meter_progress(void *meter, const struct transfer_progress *p, bool began, 
 /* Clears the moving line, so that a message can stand there; it comes back with the next movement. NULL is fine. */
 void meter_make_way(struct meter *m);
 
-/* The parts, for tests: a line of that width without \r, always NUL-terminated. */
+/* The line itself, without \r: width columns less one, always NUL-terminated. */
 struct meter_line {
-    const char *name; /* vis_line is applied here */
-    uint64_t bytes, size_bytes;
+    const char *name; /* made fit for a terminal here */
+    uint64_t bytes;
     uint64_t bytes_s; /* the rate */
-    ms left_ms;       /* to its end; or, if done, that it took; MS_NEVER: not known */
+    int percent;
+    ms time_ms; /* until its end; if done, that it took; MS_NEVER: not known */
     bool done, stalled;
 };
 enum {

@@ -42,16 +42,16 @@ void sftp_reply_done(struct sftp_reply *r);
     }
 /* SFTP_ASK(conn, &reply, sftp_lstat, .path = path): asks and turns the loop until the answer is there. 0 says that there is an
  * answer, not that it is a good one (reply.answer.status). */
-#define SFTP_ASK(conn_, reply_, name_, ...)                                                           \
-    ({                                                                                                \
-        struct sftp_conn *k_ = (conn_);                                                               \
-        struct sftp_wait w_ = sftp_wait_for(reply_);                                                  \
-        int e_;                                                                                       \
-        while ((e_ = SFTP_CALL(sftp_conn_client(k_), &w_.call, name_, ##__VA_ARGS__)) == ERR_AGAIN) { \
-            e_ = sftp_conn_turn(k_);                                                                  \
-            if (e_ < 0) break;                                                                        \
-        }                                                                                             \
-        e_ == 0 ? sftp_wait_end(k_, &w_) : e_;                                                        \
+#define SFTP_ASK(conn_, reply_, name_, ...)                                                              \
+    ({                                                                                                   \
+        struct sftp_conn *k_ = (conn_);                                                                  \
+        struct sftp_wait wait_ = sftp_wait_for(reply_);                                                  \
+        int e_;                                                                                          \
+        while ((e_ = SFTP_CALL(sftp_conn_client(k_), &wait_.call, name_, ##__VA_ARGS__)) == ERR_AGAIN) { \
+            e_ = sftp_conn_turn(k_);                                                                     \
+            if (e_ < 0) break;                                                                           \
+        }                                                                                                \
+        e_ == 0 ? sftp_wait_end(k_, &wait_) : e_;                                                        \
     })
 /* The parts of SFTP_ASK. */
 struct sftp_wait {

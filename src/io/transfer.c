@@ -114,6 +114,9 @@ void item_tell(struct item *i, bool began, bool done)
     p.path = i->is_put ? i->local : i->remote;
     p.bytes = i->start + i->moved;
     p.size_bytes = i->size;
+    p.start_bytes = i->start;
+    if (!i->said_begin) i->began = loop_now(t->loop);
+    p.took_ms = loop_now(t->loop) - i->began;
     i->said_begin = true;
     t->owner.progress(t->owner.arg, &p, began, done);
 }

@@ -26,6 +26,8 @@ struct transfer_options {
 struct transfer_progress {
     const char *path;                   /* the file that moved last: its name on the side it comes from */
     uint64_t bytes, size_bytes;         /* of it; size 0: not known */
+    uint64_t start_bytes;               /* that were there before: resumed */
+    ms took_ms;                         /* since it began */
     uint64_t all_bytes, all_size_bytes; /* of the job so far; the size as far as it is known */
     size_t n_done, n_known;             /* files */
 };

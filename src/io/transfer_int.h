@@ -53,6 +53,7 @@ struct item {
     enum item_state state;
     bool asked; /* the state's request is out */
     bool is_put, is_dir, failed, said_begin;
+    ms began; /* of its data, for the meter */
     unsigned depth;
     char *remote, *local;
     struct sftp_attrs attrs; /* of the source; flags 0: not known yet */

@@ -132,6 +132,7 @@ static int steps(const struct spawn *s)
     /* Last: a change of ids takes it back. */
     if (s->die_with_parent) TRY(check(prctl(PR_SET_PDEATHSIG, SIGKILL)));
     spawn_reset_signals(false);
+    if (s->ignore_int && signal(SIGINT, SIG_IGN) == SIG_ERR) return ERR_SYS(errno);
     return run_program(s, exec_fd);
 }
 

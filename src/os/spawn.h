@@ -35,7 +35,8 @@ struct spawn {
     const struct user *as; /* NULL: unchanged. Its groups must be loaded */
     int ctty;              /* > 0: new session, and this fd (of this process) is its controlling terminal */
     bool new_session;
-    bool new_group; /* own process group */
+    bool new_group;  /* own process group */
+    bool ignore_int; /* SIGINT is ignored: an interrupt from the terminal is the parent's matter */
     bool no_new_privs;
     bool not_dumpable;    /* holds from exec on by RLIMIT_CORE 0; the program calls spawn_hide_memory itself for ptrace */
     bool die_with_parent; /* SIGKILL when this process ends */

@@ -3,11 +3,24 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static struct tty_raw *volatile guarded;
 
+enum {
+    USUAL_WIDTH = 80
+};
+
 bool tty_is(int fd) { return isatty(fd) == 1; }
+
+unsigned tty_width(int fd)
+{
+    struct winsize w;
+    return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : USUAL_WIDTH;
+}
+
+bool tty_in_foreground(int fd) { return tcgetpgrp(fd) == getpgrp(); }
 
 static int set_modes(int fd, const struct termios *t)
 {

@@ -6,6 +6,10 @@
 #include <termios.h>
 
 bool tty_is(int fd);
+/* Its width in columns, 80 where it does not say. */
+unsigned tty_width(int fd);
+/* It is a terminal, and this process is one of those in front. */
+bool tty_in_foreground(int fd);
 
 /* Raw mode of fd. The object keeps the modes to come back to. */
 struct tty_raw {
