@@ -277,11 +277,19 @@ int transfer_run(struct transfer *t)
     return err < 0 ? err : t->stopping ? ERR_CANCELLED : t->failed ? ERR_DENIED : 0;
 }
 
+/* What was handed to the connection the server will still write; what came from it counts up to the first gap. */
+static void say_stopped(const struct item *i, uint64_t next)
+{
+    log_info(i->t->log, "\"%s\" has the first %llu of %llu bytes.", i->is_put ? i->remote : i->local,
+             (unsigned long long)MAX(next, i->check_end), (unsigned long long)i->size);
+}
+
 /* Nothing of it will be answered to us any more; what it has stays. */
 static void abandon(struct item *i)
 {
     struct sftp_client *client = item_client(i);
     struct chunk *c;
+    uint64_t sent = i->next;
     while ((c = TAILQ_FIRST(&i->chunks))) {
         sftp_client_forget(client, &c->call);
         i->next = MIN(i->next, c->offset);
@@ -290,6 +298,7 @@ static void abandon(struct item *i)
     }
     sftp_client_forget(client, &i->call);
     i->failed = true;
+    if (i->t->stopping && i->said_begin) say_stopped(i, i->is_put ? sent : i->next);
     file_close_local(i);
     if (i->handle_len) (void)!SFTP_CALL(client, NULL, sftp_close, .handle = item_handle(i));
 }

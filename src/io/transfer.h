@@ -50,5 +50,6 @@ int transfer_put(struct transfer *t, const char *local, const char *remote) MUST
 /* Turns the loop until all of it is done. 0: everything is there; ERR_DENIED: something failed and was said; ERR_CANCELLED:
  * transfer_stop was called; others: the connection is over. */
 int transfer_run(struct transfer *t) MUST_USE;
-/* Begins nothing more and ends what is on its way, each file with what it has; from a signal's function in the loop. */
+/* Begins nothing more and ends what is on its way, each file with what it has, which transfer_free says at LOG_LEVEL_INFO; from a
+ * signal's function in the loop. */
 void transfer_stop(struct transfer *t);

@@ -40,8 +40,8 @@ int file_ask_open(struct item *i)
 /* Where to go on, and from where on the old part is compared. */
 static void begin_at(struct item *i, uint64_t there)
 {
-    i->check_end = there;
-    i->next = i->start = there > TRANSFER_CHECK_BYTES ? there - TRANSFER_CHECK_BYTES : 0;
+    i->check_end = i->start = there;
+    i->next = there > TRANSFER_CHECK_BYTES ? there - TRANSFER_CHECK_BYTES : 0;
 }
 
 /* The target of a get. Links at its place are followed, as cp does. */
@@ -296,17 +296,19 @@ static int ask_get(struct item *i, size_t len, bool check)
     return 0;
 }
 
-/* Zeros that the file system knows as a hole are skipped; the size is set at the end. */
+/* Zeros that the file system knows as a hole are skipped. One at the end has its last byte sent, which gives the file its size:
+ * setting that may be forbidden where writing is not. */
 static void skip_hole(struct item *i)
 {
     if (i->next < i->data_end) return;
     off_t data = lseek(i->fd, (off_t)i->next, SEEK_DATA);
     if (data < 0 && (errno != ENXIO || i->next >= i->size)) return; /* ENXIO: a hole up to the end */
-    uint64_t next = data < 0 ? i->size : (uint64_t)data;
+    uint64_t next = data < 0 ? i->size - 1 : (uint64_t)data;
     off_t end = data < 0 ? -1 : lseek(i->fd, data, SEEK_HOLE);
-    i->has_holes = i->has_holes || next > i->next;
+    i->moved += next - i->next;
+    i->t->sum.all_bytes += next - i->next;
     i->next = next;
-    i->data_end = end < 0 ? next : (uint64_t)end;
+    i->data_end = end < 0 ? i->size : (uint64_t)end;
 }
 
 static int ask_put(struct item *i, size_t len)
@@ -334,7 +336,7 @@ static int ask_put(struct item *i, size_t len)
 
 static void finish(struct item *i)
 {
-    bool to_set = i->is_put && !i->failed && (i->t->options.preserve || i->has_holes);
+    bool to_set = i->is_put && !i->failed && i->t->options.preserve;
     if (to_set)
         item_go(i, ITEM_SETSTAT);
     else if (i->is_put && !i->failed && i->t->options.sync)
@@ -384,8 +386,7 @@ int file_ask_setstat(struct item *i)
     CLEANUP(buf_done) struct buf attrs = BUF_INIT(64);
     struct sftp_attrs a = i->attrs;
     a.permissions &= MODE_BITS;
-    a.size = i->next;
-    a.flags = (i->has_holes ? SFTP_ATTR_SIZE : 0u) | (i->t->options.preserve ? SFTP_ATTR_PERMISSIONS | SFTP_ATTR_TIMES : 0u);
+    a.flags = SFTP_ATTR_PERMISSIONS | SFTP_ATTR_TIMES;
     struct wr w = wr_of(&attrs);
     sftp_attrs_write(&w, &a);
     TRY(wr_end(&w));

@@ -64,7 +64,6 @@ struct item {
     bool is_stream;                    /* the local target is no regular file: in order, one request at a time */
     bool at_end;                       /* of the source: nothing more to ask for */
     bool made;                         /* a directory that was not there: it gets its mode once its files are in it */
-    bool has_holes;                    /* put: some were skipped */
     uint64_t data_end;                 /* put: up to here there is none */
     unsigned n_calls, n_readdirs;      /* a listing: requests that are out, and how many may be */
     uint64_t start, next, moved, size; /* where it began, the next offset to ask for, bytes done, size (0: not known) */

@@ -17,7 +17,10 @@ static int for_each(struct sftp *s, const char *word, int (*fn)(struct sftp *, c
     CLEANUP(remote_names_done) struct remote_names matches = REMOTE_NAMES_INIT;
     int worst = 0;
     TRY(remote_matches(s, word, &matches));
-    if (matches.n == 0) return fail(s, "File \"%s\" not found.", word);
+    if (matches.n == 0) { /* then the server says so */
+        CLEANUP(freep) char *path = remote_plain(s, word);
+        return path ? fn(s, l, path) : ERR_NOMEM;
+    }
     for (size_t i = 0; i < matches.n && !s->interrupted; i++) {
         int err = fn(s, l, matches.v[i].name);
         if (err < 0 && err != ERR_DENIED) return err;

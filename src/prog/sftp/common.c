@@ -41,7 +41,8 @@ void scaled(uint64_t bytes, char ret_text[SCALED_BYTES])
 {
     static const char units[] = "BKMGTPE";
     size_t u = 0;
-    uint64_t tenths = MIN(bytes, UINT64_MAX / 10) * 10;
+    if (bytes > UINT64_MAX / 10) bytes /= 1024, u = 1;
+    uint64_t tenths = bytes * 10;
     while (tenths >= 10000 && u < sizeof(units) - 2) {
         tenths = tenths / 1024 + (tenths % 1024 >= 512);
         u++;

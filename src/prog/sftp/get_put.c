@@ -108,6 +108,13 @@ static struct transfer_options options_of(const struct sftp *s, const bool flags
     return o;
 }
 
+/* What stands behind a directory's name in messages. */
+static const char *slash_for(const char *path, bool is_dir)
+{
+    size_t len = strlen(path);
+    return is_dir && (len == 0 || path[len - 1] != '/') ? "/" : "";
+}
+
 /* The last element of a path; "." of "/". Caller frees. */
 static char *last_element(const char *path)
 {
@@ -160,8 +167,8 @@ int get_files(struct sftp *s, const bool flags[128], bool resume, const char *fr
     for (size_t i = 0; i < matches.n; i++) {
         const struct remote_name *m = &matches.v[i];
         TRY(pieces_add(&p, m->name, target_of(m->name, dir, to), attrs_are_final(&m->attrs) ? &m->attrs : NULL));
-        say_unless_quiet(s, "%s %s%s to %s", o.resume ? "Resuming" : "Fetching", m->name, attrs_are_dir(&m->attrs) ? "/" : "",
-                         p.v[i].to);
+        say_unless_quiet(s, "%s %s%s to %s", o.resume ? "Resuming" : "Fetching", m->name,
+                         slash_for(m->name, attrs_are_dir(&m->attrs)), p.v[i].to);
     }
     return run_pieces(s, &p, &o);
 }
@@ -196,7 +203,7 @@ static int add_local(struct sftp *s, struct pieces *p, const char *from, const c
     if (stat(from, &st) < 0) return fail(s, "stat %s: %s", from, strerror(errno));
     if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return fail(s, "skipping non-regular file %s", from);
     TRY(pieces_add(p, from, target_of(from, dir, to), NULL));
-    say_unless_quiet(s, "%s %s%s to %s", resume ? "Resuming upload of" : "Uploading", from, S_ISDIR(st.st_mode) ? "/" : "",
+    say_unless_quiet(s, "%s %s%s to %s", resume ? "Resuming upload of" : "Uploading", from, slash_for(from, S_ISDIR(st.st_mode)),
                      p->v[p->n - 1].to);
     return 0;
 }

@@ -177,13 +177,15 @@ static int compare(const void *a, const void *b, void *flags)
 
 /* ---- all of them ---- */
 
-/* dir: what stands before each name as it is shown; NULL: the names are paths. */
-static char *shown_name(struct sftp *s, const char *dir, const char *name)
+/* dir: what stands before each name as it is shown; NULL: the names are paths. What the user said from the root is shown from
+ * there. */
+static char *shown_name(struct sftp *s, const char *dir, const char *name, const struct listing_flags *f)
 {
     char text[NAME_BYTES];
     CLEANUP(freep) char *path = dir ? remote_path_join(dir, view_str(name)) : NULL;
     if (dir && !path) return NULL;
-    vis_line(view_str(remote_shown(s, dir ? path : name)), text, sizeof text);
+    const char *whole = dir ? path : name;
+    vis_line(view_str(f->from_root ? whole : remote_shown(s, whole)), text, sizeof text);
     return view_dup_str(view_str(text));
 }
 
@@ -217,7 +219,7 @@ static int print_all(struct sftp *s, const struct remote_names *names, const cha
     for (size_t i = 0; i < names->n; i++)
         if (!dir || f->all || names->v[i].name[0] != '.') left.v[left.n++] = names->v[i];
     if (!f->unsorted && left.n) qsort_r(left.v, left.n, sizeof *left.v, compare, (void *)(uintptr_t)f);
-    for (size_t i = 0; i < left.n; i++) TRY(strv_add_take(&shown, shown_name(s, dir, left.v[i].name)));
+    for (size_t i = 0; i < left.n; i++) TRY(strv_add_take(&shown, shown_name(s, dir, left.v[i].name, f)));
     if (f->is_long) return print_all_long(s, &left, &shown, dir, f);
     if (f->one)
         for (size_t i = 0; i < shown.n && !s->interrupted; i++) puts(shown.v[i]);
@@ -270,9 +272,10 @@ static struct listing_flags flags_of(const struct line *l)
 int cmd_ls(struct sftp *s, const struct line *l)
 {
     CLEANUP(remote_names_done) struct remote_names matches = REMOTE_NAMES_INIT;
-    const struct listing_flags f = flags_of(l);
+    struct listing_flags f = flags_of(l);
     bool there = true, is_dir = false;
     if (l->words.n == 0) return list_dir(s, s->pwd, "", &f);
+    f.from_root = l->words.v[0][0] == '/';
     TRY(remote_matches(s, l->words.v[0], &matches));
     if (matches.n == 1) TRY(look_at(s, &matches.v[0], &there, &is_dir));
     if (matches.n == 0 || !there) {
@@ -281,7 +284,7 @@ int cmd_ls(struct sftp *s, const struct line *l)
     }
     if (is_dir) {
         const char *path = matches.v[0].name;
-        return list_dir(s, path, strcmp(path, s->pwd) == 0 ? "" : path, &f);
+        return list_dir(s, path, !f.from_root && strcmp(path, s->pwd) == 0 ? "" : path, &f);
     }
     return print_all(s, &matches, NULL, &f);
 }

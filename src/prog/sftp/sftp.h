@@ -107,6 +107,7 @@ int get_files(struct sftp *s, const bool flags[128], bool resume, const char *fr
 /* ---- listing.c ---- */
 struct listing_flags {
     bool one, all, unsorted, human, is_long, numeric, reverse, by_size, by_time;
+    bool from_root; /* names are shown whole */
 };
 /* "drwxr-xr-x". */
 enum {
