@@ -53,11 +53,13 @@ static const struct step {
 } steps[ITEM_STATE_MAX] = {
     [ITEM_STAT] = { ask_stat, on_stat },
     [ITEM_OPEN] = { file_ask_open, file_on_open },
+    [ITEM_TO_OPEN] = { across_ask_open, across_on_open },
     [ITEM_FSTAT] = { file_ask_fstat, file_on_fstat },
     [ITEM_MOVE] = { file_ask_chunks, NULL }, /* each chunk has its own answer */
     [ITEM_SETSTAT] = { file_ask_setstat, file_on_setstat },
     [ITEM_FSYNC] = { file_ask_fsync, file_on_fsync },
     [ITEM_CLOSE] = { ask_close, on_close },
+    [ITEM_TO_CLOSE] = { across_ask_close, across_on_close },
     [ITEM_OPENDIR] = { tree_ask_opendir, tree_on_opendir },
     [ITEM_READDIR] = { tree_ask_readdir, tree_on_readdir },
     [ITEM_MKDIR] = { tree_ask_mkdir, tree_on_mkdir },
@@ -171,9 +173,13 @@ void item_go(struct item *i, enum item_state state)
 void item_settle(struct item *i)
 {
     i->asked = true; /* whatever comes next is decided by what is on its way */
+    if (i->failed) across_drop_held(i);
     if (!TAILQ_EMPTY(&i->chunks) || i->n_calls) return;
     file_close_local(i);
-    item_go(i, i->handle_len ? ITEM_CLOSE : i->is_dir && i->state < ITEM_CHILDREN ? ITEM_CHILDREN : ITEM_DONE);
+    item_go(i, i->handle_len                           ? ITEM_CLOSE
+               : i->to_handle_len                      ? ITEM_TO_CLOSE
+               : i->is_dir && i->state < ITEM_CHILDREN ? ITEM_CHILDREN
+                                                       : ITEM_DONE);
 }
 
 static void say_failed(struct item *i, const char *fmt, va_list args)
@@ -247,10 +253,9 @@ static void begin_waiting(struct transfer *t)
     }
 }
 
-static void on_room(void *arg)
+/* Each of the active items asks what it has to ask. */
+static void ask_all(struct transfer *t)
 {
-    struct transfer *t = arg;
-    begin_waiting(t);
     for (struct item *i = TAILQ_FIRST(&t->active), *next; i; i = next) {
         next = TAILQ_NEXT(i, link);
         if (i->asked) continue;
@@ -262,18 +267,39 @@ static void on_room(void *arg)
     }
 }
 
+/* Room at one server may be used by a request to the other one. */
+static void on_room(void *arg)
+{
+    struct transfer *t = arg;
+    size_t before = sftp_client_pending(sftp_conn_client(t->conn));
+    size_t to_before = t->to ? sftp_client_pending(sftp_conn_client(t->to)) : 0;
+    begin_waiting(t);
+    ask_all(t);
+    if (!t->to) return;
+    if (sftp_client_pending(sftp_conn_client(t->conn)) != before) sftp_conn_wake(t->conn);
+    if (sftp_client_pending(sftp_conn_client(t->to)) != to_before) sftp_conn_wake(t->to);
+}
+
 static void on_rate_timer(void *arg)
 {
     struct transfer *t = arg;
     sftp_conn_wake(t->conn);
 }
 
+static int turn(struct transfer *t)
+{
+    TRY(sftp_conn_turn(t->conn));
+    return t->to ? sftp_conn_err(t->to) : 0;
+}
+
 int transfer_run(struct transfer *t)
 {
     int err = 0;
     sftp_conn_on_room(t->conn, on_room, t);
-    while (t->n_items && err == 0 && !t->stopping) err = sftp_conn_turn(t->conn);
+    if (t->to) sftp_conn_on_room(t->to, on_room, t);
+    while (t->n_items && err == 0 && !t->stopping) err = turn(t);
     sftp_conn_on_room(t->conn, NULL, NULL);
+    if (t->to) sftp_conn_on_room(t->to, NULL, NULL);
     return err < 0 ? err : t->stopping ? ERR_CANCELLED : t->failed ? ERR_DENIED : 0;
 }
 
@@ -292,15 +318,19 @@ static void abandon(struct item *i)
     uint64_t sent = i->next;
     while ((c = TAILQ_FIRST(&i->chunks))) {
         sftp_client_forget(client, &c->call);
+        if (item_is_across(i)) sftp_client_forget(item_to_client(i), &c->call);
         i->next = MIN(i->next, c->offset);
         TAILQ_REMOVE(&i->chunks, c, link);
+        free(c->held);
         free(c);
     }
     sftp_client_forget(client, &i->call);
+    if (item_is_across(i)) sftp_client_forget(item_to_client(i), &i->call);
     i->failed = true;
     if (i->t->stopping && i->said_begin) say_stopped(i, i->is_put ? sent : i->next);
     file_close_local(i);
     if (i->handle_len) (void)!SFTP_CALL(client, NULL, sftp_close, .handle = item_handle(i));
+    if (i->to_handle_len) (void)!SFTP_CALL(item_to_client(i), NULL, sftp_close, .handle = item_to_handle(i));
 }
 
 static void drop_list(struct items *list)
@@ -318,6 +348,19 @@ void transfer_stop(struct transfer *t) { t->stopping = true; }
 int transfer_get(struct transfer *t, const char *remote, const char *local, const struct sftp_attrs *attrs)
 {
     const struct item_start start = { false, view_dup_str(view_str(local)), view_dup_str(view_str(remote)), attrs };
+    return item_add(t, &t->waiting, NULL, &start);
+}
+
+int transfer_across(struct transfer *t, struct sftp_conn *to, const char *remote, const char *there, const struct sftp_attrs *attrs)
+{
+    const struct item_start start = { false, view_dup_str(view_str(there)), view_dup_str(view_str(remote)), attrs };
+    if (t->to != to && (t->to || t->n_items || to == t->conn)) {
+        free(start.take_local);
+        free(start.take_remote);
+        return ERR_STATE;
+    }
+    t->to = to;
+    t->options.request_bytes = MIN(t->options.request_bytes, sftp_conn_facts(to)->write_max_bytes);
     return item_add(t, &t->waiting, NULL, &start);
 }
 

@@ -1,6 +1,6 @@
-/* Moving files and trees between this machine and an SFTP server, as sftp and scp do. Everything of a job is in flight at once, as
- * far as the path wants it: many requests of a large file, many small files, directories while their files still come. What is in
- * flight begins small and grows with the answers, so that a slow server is not buried.
+/* Moving files and trees between this machine and an SFTP server, or two such servers, as sftp and scp do. Everything of a job is
+ * in flight at once, as far as the path wants it: many requests of a large file, many small files, directories while their files
+ * still come. What is in flight begins small and grows with the answers, so that a slow server is not buried.
  *
  * Where something goes wrong the job goes on with the rest: each failure is one line at LOG_LEVEL_ERROR. What a file has received
  * when its transfer ends early is a prefix of what was sent, without holes, so that it can be resumed. Names from the server are
@@ -47,6 +47,10 @@ DEFINE_FREEP(struct transfer, transfer_free)
  * if they are known (links followed), else NULL. */
 int transfer_get(struct transfer *t, const char *remote, const char *local, const struct sftp_attrs *attrs) MUST_USE;
 int transfer_put(struct transfer *t, const char *local, const char *remote) MUST_USE;
+/* The same from the job's server to another one, through our memory. A job that has one of these has nothing else and one such
+ * server, which must have said hello too: else ERR_STATE. Not resumed; what is there after a failure may have holes. */
+int transfer_across(struct transfer *t, struct sftp_conn *to, const char *remote, const char *there, const struct sftp_attrs *attrs)
+    MUST_USE;
 /* Turns the loop until all of it is done. 0: everything is there; ERR_DENIED: something failed and was said; ERR_CANCELLED:
  * transfer_stop was called; others: the connection is over. */
 int transfer_run(struct transfer *t) MUST_USE;

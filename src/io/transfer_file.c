@@ -59,7 +59,7 @@ static int open_target(struct item *i)
     return 0;
 }
 
-static void begin_moving(struct item *i)
+void file_begin_moving(struct item *i)
 {
     item_tell(i, true, false);
     item_go(i, ITEM_MOVE);
@@ -73,7 +73,7 @@ static void begin_get(struct item *i)
     else if (err < 0)
         item_fail(i, "open local \"%s\": %s", i->local, err_text(err));
     else
-        begin_moving(i);
+        file_begin_moving(i);
 }
 
 void file_on_open(struct item *i, const struct sftp_answer *a)
@@ -84,12 +84,14 @@ void file_on_open(struct item *i, const struct sftp_answer *a)
     }
     i->handle_len = a->data.len;
     memcpy(i->handle, a->data.p, a->data.len);
-    if (!i->is_put)
+    if (item_is_across(i))
+        item_go(i, ITEM_TO_OPEN);
+    else if (!i->is_put)
         begin_get(i);
     else if (i->t->options.resume)
         item_go(i, ITEM_FSTAT);
     else
-        begin_moving(i);
+        file_begin_moving(i);
 }
 
 int file_ask_fstat(struct item *i) { return SFTP_CALL(item_client(i), &i->call, sftp_fstat, .handle = item_handle(i)); }
@@ -103,7 +105,7 @@ void file_on_fstat(struct item *i, const struct sftp_answer *a)
         item_fail(i, "destination file bigger or same size as source: \"%s\"", i->remote);
     else {
         begin_at(i, a->attrs.size);
-        begin_moving(i);
+        file_begin_moving(i);
     }
 }
 
@@ -150,7 +152,7 @@ static void chunk_add(struct item *i, struct chunk *c, void (*fn)(struct sftp_ca
     TAILQ_INSERT_TAIL(&i->chunks, c, link);
 }
 
-static void chunk_done(struct chunk *c)
+void chunk_done(struct chunk *c)
 {
     struct item *i = c->item;
     TAILQ_REMOVE(&i->chunks, c, link);
@@ -159,7 +161,7 @@ static void chunk_done(struct chunk *c)
 }
 
 /* A good answer lets more be on its way: what is in flight doubles in each round trip. */
-static void count_answer(struct item *i, size_t asked, size_t moved)
+void chunk_count(struct item *i, size_t asked, size_t moved)
 {
     struct transfer *t = i->t;
     t->flight -= asked;
@@ -202,7 +204,10 @@ static void take_data(struct chunk *c, struct view data)
         item_fail(i, "Unable to resume \"%s\": what is there differs from the source", i->is_put ? i->remote : i->local);
         return;
     }
-    if (!c->check) err = write_at(i, c->offset, data);
+    if (item_is_across(i))
+        err = across_write(c, data);
+    else if (!c->check)
+        err = write_at(i, c->offset, data);
     if (err < 0) item_fail(i, "write local \"%s\": %s", i->local, err_text(err));
 }
 
@@ -235,7 +240,7 @@ static void on_read(struct sftp_call *call, const struct sftp_answer *a)
     struct chunk *c = CONTAINER_OF(call, struct chunk, call);
     struct item *i = c->item;
     size_t asked = c->len, got = a->type == MSG_sftp_data_NUMBER ? a->data.len : 0;
-    count_answer(i, asked, got <= asked && !c->check ? got : 0);
+    chunk_count(i, asked, got <= asked && !c->check && !item_is_across(i) ? got : 0);
     if (got > asked)
         item_fail(i, "read remote \"%s\": the server sent more than was asked for", i->remote);
     else if (got && !i->failed) {
@@ -253,7 +258,7 @@ static void on_write(struct sftp_call *call, const struct sftp_answer *a)
 {
     struct chunk *c = CONTAINER_OF(call, struct chunk, call);
     struct item *i = c->item;
-    count_answer(i, c->len, a->status == SFTP_OK ? c->len : 0);
+    chunk_count(i, c->len, a->status == SFTP_OK ? c->len : 0);
     if (a->status != SFTP_OK) item_fail(i, "write remote \"%s\": %s", i->remote, sftp_client_status_text(a->status));
     chunk_done(c);
 }
@@ -336,10 +341,10 @@ static int ask_put(struct item *i, size_t len)
 
 static void finish(struct item *i)
 {
-    bool to_set = i->is_put && !i->failed && i->t->options.preserve;
+    bool to_set = item_is_written_there(i) && !i->failed && i->t->options.preserve;
     if (to_set)
         item_go(i, ITEM_SETSTAT);
-    else if (i->is_put && !i->failed && i->t->options.sync)
+    else if (item_is_written_there(i) && !i->failed && i->t->options.sync)
         item_go(i, ITEM_FSYNC);
     else
         item_settle(i);
@@ -370,6 +375,7 @@ static int ask_one(struct item *i)
 
 int file_ask_chunks(struct item *i)
 {
+    if (item_is_across(i)) TRY(across_write_held(i));
     while (!i->at_end) {
         int got = ask_one(i);
         if (got == 1) return 0;
@@ -390,13 +396,13 @@ int file_ask_setstat(struct item *i)
     struct wr w = wr_of(&attrs);
     sftp_attrs_write(&w, &a);
     TRY(wr_end(&w));
-    return SFTP_CALL(item_client(i), &i->call, sftp_fsetstat, .handle = item_handle(i), .attrs = buf_view(&attrs));
+    return SFTP_CALL(item_to_client(i), &i->call, sftp_fsetstat, .handle = item_to_handle(i), .attrs = buf_view(&attrs));
 }
 
 void file_on_setstat(struct item *i, const struct sftp_answer *a)
 {
     if (a->status != SFTP_OK)
-        item_fail(i, "remote fsetstat \"%s\": %s", i->remote, sftp_client_status_text(a->status));
+        item_fail(i, "remote fsetstat \"%s\": %s", item_to_path(i), sftp_client_status_text(a->status));
     else if (i->t->options.sync)
         item_go(i, ITEM_FSYNC);
     else
@@ -406,21 +412,21 @@ void file_on_setstat(struct item *i, const struct sftp_answer *a)
 int file_ask_fsync(struct item *i)
 {
     CLEANUP(buf_done) struct buf data = BUF_INIT(SFTP_HANDLE_MAX_BYTES + 4);
-    if (!sftp_conn_facts(i->t->conn)->has[SFTP_EXT_FSYNC]) {
+    if (!sftp_conn_facts(item_to_conn(i))->has[SFTP_EXT_FSYNC]) {
         item_settle(i);
         return ERR_AGAIN;
     }
     struct wr w = wr_of(&data);
-    wr_string(&w, item_handle(i));
+    wr_string(&w, item_to_handle(i));
     TRY(wr_end(&w));
-    return SFTP_CALL(item_client(i), &i->call, sftp_extended, .name = view_str(sftp_extension_name(SFTP_EXT_FSYNC)),
+    return SFTP_CALL(item_to_client(i), &i->call, sftp_extended, .name = view_str(sftp_extension_name(SFTP_EXT_FSYNC)),
                      .data = buf_view(&data));
 }
 
 void file_on_fsync(struct item *i, const struct sftp_answer *a)
 {
     if (a->status != SFTP_OK)
-        item_fail(i, "fsync \"%s\": %s", i->remote, sftp_client_status_text(a->status));
+        item_fail(i, "fsync \"%s\": %s", item_to_path(i), sftp_client_status_text(a->status));
     else
         item_settle(i);
 }

@@ -19,17 +19,19 @@ enum {
 enum item_state {
     ITEM_STAT,    /* get: what is it? */
     ITEM_OPEN,    /* of the remote file */
+    ITEM_TO_OPEN, /* across: of the file at the other server */
     ITEM_FSTAT,   /* put, resuming: how much is there? */
     ITEM_MOVE,    /* chunks are on their way */
-    ITEM_SETSTAT, /* put: times and mode */
+    ITEM_SETSTAT, /* put and across: times and mode */
     ITEM_FSYNC,   /* put */
     ITEM_CLOSE,   /* of the remote handle, file or directory */
+    ITEM_TO_CLOSE,
     ITEM_OPENDIR, /* get, of a directory */
     ITEM_READDIR,
-    ITEM_MKDIR,       /* put, of a directory */
+    ITEM_MKDIR,       /* put and across, of a directory */
     ITEM_MKDIR_STAT,  /* it may have been there */
     ITEM_CHILDREN,    /* a directory whose items are not all done */
-    ITEM_DIR_SETSTAT, /* put: its times, once its files are there */
+    ITEM_DIR_SETSTAT, /* put and across: its times, once its files are there */
     ITEM_DONE,
     ITEM_STATE_MAX
 };
@@ -41,7 +43,8 @@ struct chunk {
     TAILQ_ENTRY(chunk) link;
     uint64_t offset;
     size_t len;
-    bool check; /* compared with what is there instead of written */
+    bool check;    /* compared with what is there instead of written */
+    uint8_t *held; /* across: len bytes that wait for room at the other server; NULL: none do */
 };
 
 struct item {
@@ -55,10 +58,12 @@ struct item {
     bool is_put, is_dir, failed, said_begin;
     ms began; /* of its data, for the meter */
     unsigned depth;
-    char *remote, *local;
+    char *remote, *local;    /* across: local is the path at the other server */
     struct sftp_attrs attrs; /* of the source; flags 0: not known yet */
     uint8_t handle[SFTP_HANDLE_MAX_BYTES];
-    size_t handle_len;                 /* 0: none open */
+    size_t handle_len;                        /* 0: none open */
+    uint8_t to_handle[SFTP_HANDLE_MAX_BYTES]; /* across: at the other server */
+    size_t to_handle_len;
     int fd;                            /* -1: none */
     uint64_t check_end;                /* resuming: up to here what is there is compared */
     bool is_stream;                    /* the local target is no regular file: in order, one request at a time */
@@ -73,6 +78,7 @@ TAILQ_HEAD(items, item);
 
 struct transfer {
     struct sftp_conn *conn;
+    struct sftp_conn *to; /* across: where everything goes; else NULL */
     struct loop *loop;
     const struct log *log;
     struct transfer_options options;
@@ -90,6 +96,16 @@ struct transfer {
 
 static inline struct view item_handle(const struct item *i) { return view_of(i->handle, i->handle_len); }
 static inline struct sftp_client *item_client(const struct item *i) { return sftp_conn_client(i->t->conn); }
+/* The server that is written to: of a put, or across. */
+static inline bool item_is_across(const struct item *i) { return i->t->to != NULL; }
+static inline bool item_is_written_there(const struct item *i) { return i->is_put || item_is_across(i); }
+static inline struct sftp_conn *item_to_conn(const struct item *i) { return i->t->to ? i->t->to : i->t->conn; }
+static inline struct sftp_client *item_to_client(const struct item *i) { return sftp_conn_client(item_to_conn(i)); }
+static inline const char *item_to_path(const struct item *i) { return i->is_put ? i->remote : i->local; }
+static inline struct view item_to_handle(const struct item *i)
+{
+    return item_is_across(i) ? view_of(i->to_handle, i->to_handle_len) : item_handle(i);
+}
 
 /* ---- transfer.c ---- */
 /* The next state; its request goes out as soon as there is room. */
@@ -123,6 +139,25 @@ void file_on_fsync(struct item *i, const struct sftp_answer *a);
 void file_begin(struct item *i);
 /* What the local file has is made a prefix of the source, and it is closed. */
 void file_close_local(struct item *i);
+
+/* Takes a chunk that is done out of its item, which may go on. */
+void chunk_done(struct chunk *c);
+/* asked bytes are no more on their way, moved ones are where they belong. */
+void chunk_count(struct item *i, size_t asked, size_t moved);
+/* The source is open, and so is what it is written to. */
+void file_begin_moving(struct item *i);
+
+/* ---- transfer_across.c ---- */
+int across_ask_open(struct item *i) MUST_USE;
+void across_on_open(struct item *i, const struct sftp_answer *a);
+int across_ask_close(struct item *i) MUST_USE;
+void across_on_close(struct item *i, const struct sftp_answer *a);
+/* Data that was read, behind the chunk that asked for it: written, or held until there is room. */
+int across_write(struct chunk *read, struct view data) MUST_USE;
+/* What is held is written as far as there is room: ERR_AGAIN, there is more. */
+int across_write_held(struct item *i) MUST_USE;
+/* What is held of an item that has failed is dropped. */
+void across_drop_held(struct item *i);
 
 /* ---- transfer_tree.c ---- */
 /* A put of a directory: its items are added. */

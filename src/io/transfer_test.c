@@ -22,6 +22,8 @@ struct fixture {
     struct sftp_conn *conn;
     struct log log;
     pid_t pid;
+    struct sftp_conn *other; /* another server, of the tests that copy across */
+    pid_t other_pid;
     char said[8192];
 };
 
@@ -45,23 +47,38 @@ static int out_of_dir(UNUSED void **state)
     return system(command) == 0 && chdir("/") == 0 ? 0 : -1;
 }
 
-static int start(void **state)
+static pid_t start_server(struct fixture *f, struct sftp_conn **ret)
 {
-    static struct fixture f;
     int ends[2];
-    f = (struct fixture){ .log = { LOG_LEVEL_ERROR, keep_line, &f } };
     assert_int_equal(fd_socketpair(ends), 0);
-    f.pid = fork();
-    if (f.pid == 0) {
+    pid_t pid = fork();
+    if (pid == 0) {
         const struct sftp_server_config config = { .log = NULL };
+        fd_close_from(ends[1] + 1);
         close(ends[0]);
         _exit(sftp_server_run(&config, ends[1], ends[1]));
     }
     close(ends[1]);
+    assert_int_equal(sftp_conn_new(f->loop, ends[0], ends[0], &f->log, ret), 0);
+    assert_int_equal(sftp_conn_hello(*ret), 0);
+    return pid;
+}
+
+static int start(void **state)
+{
+    static struct fixture f;
+    f = (struct fixture){ .log = { LOG_LEVEL_ERROR, keep_line, &f } };
     assert_int_equal(loop_new(&f.loop), 0);
-    assert_int_equal(sftp_conn_new(f.loop, ends[0], ends[0], &f.log, &f.conn), 0);
-    assert_int_equal(sftp_conn_hello(f.conn), 0);
+    f.pid = start_server(&f, &f.conn);
     *state = &f;
+    return 0;
+}
+
+static int start_two(void **state)
+{
+    start(state);
+    struct fixture *f = *state;
+    f->other_pid = start_server(f, &f->other);
     return 0;
 }
 
@@ -70,8 +87,10 @@ static int stop(void **state)
     struct fixture *f = *state;
     int status;
     sftp_conn_free(f->conn);
+    sftp_conn_free(f->other);
     loop_free(f->loop);
     waitpid(f->pid, &status, 0);
+    if (f->other_pid) waitpid(f->other_pid, &status, 0);
     return 0;
 }
 
@@ -247,6 +266,63 @@ static void test_stopped_and_killed(void **state)
     }
 }
 
+/* ---- from one server to another ---- */
+
+static int move_across(struct fixture *f, const char *from, const char *to, const struct transfer_options *o)
+{
+    static const struct transfer_owner nobody = { NULL, NULL };
+    CLEANUP(transfer_freep) struct transfer *t = NULL;
+    f->said[0] = 0;
+    assert_int_equal(transfer_new(f->conn, f->loop, &f->log, o, &nobody, &t), 0);
+    assert_int_equal(transfer_across(t, f->conn, from, to, NULL), ERR_STATE);
+    assert_int_equal(transfer_across(t, f->other, from, to, NULL), 0);
+    return transfer_run(t);
+}
+
+static void test_across_files(void **state)
+{
+    static const size_t sizes[] = { 0, 1, 32769, 261121, 40000000 };
+    for (size_t n = 0; n < ARRAY_LEN(sizes); n++) {
+        const struct transfer_options o = { .request_bytes = n % 2 ? 32768 : 0 };
+        shell("rm -f to; head -c %zu /dev/urandom > from; chmod 640 from", sizes[n]);
+        assert_int_equal(move_across(*state, "from", "to", &o), 0);
+        shell("cmp from to && test $(stat -c %%a to) = 640");
+    }
+}
+
+static void test_across_tree(void **state)
+{
+    struct fixture *f = *state;
+    const struct transfer_options o = { .recursive = true, .preserve = true, .follow_links = true };
+    shell("rm -rf tree t2; mkdir -p tree/a/b tree/empty; for i in $(seq 300); do echo $i > tree/a/$i; done; ln -s 1 tree/a/link");
+    shell("chmod 4600 tree/a/7; chmod 750 tree/a/b; touch -d @1000000 tree/a/7 tree/a/b tree/empty; chmod 555 tree/empty");
+    assert_int_equal(move_across(f, "tree", "t2", &o), 0);
+    shell("diff -r tree t2; cd tree && find . ! -name link -printf '%%p %%m %%Ts\\n' | sort > ../list1;"
+          "cd ../t2 && find . ! -name link -printf '%%p %%m %%Ts\\n' | sort > ../list2; cd .. && cmp list1 list2");
+    assert_int_equal(move_across(f, "tree", "t2", &o), 0); /* over what is there */
+    shell("rm -rf t3; mkdir -p t3/a/3");
+    assert_int_equal(move_across(f, "tree", "t3", &o), ERR_DENIED);
+    assert_string_equal(f->said, "dest open \"t3/a/3\": Failure\n");
+    shell("cmp tree/a/2 t3/a/2 && test -d t3/empty");
+}
+
+static void test_across_failures(void **state)
+{
+    struct fixture *f = *state;
+    const struct transfer_options o = { .recursive = true };
+    shell("head -c 3000000 /dev/urandom > from");
+    assert_int_equal(move_across(f, "missing", "x", &o), ERR_DENIED);
+    assert_string_equal(f->said, "stat remote \"missing\": No such file or directory\n");
+    assert_int_equal(move_across(f, "from", "no/x", &o), ERR_DENIED);
+    assert_string_equal(f->said, "dest open \"no/x\": No such file or directory\n");
+    assert_int_equal(move_across(f, "from", "/dev/full", &o), ERR_DENIED);
+    assert_string_equal(f->said, "write remote \"/dev/full\": Failure\n");
+    assert_int_equal(move_across(f, "from", "to", &o), 0); /* both are as good as before */
+    kill(f->other_pid, SIGKILL);
+    int err = move_across(f, "from", "to", &o);
+    assert_true(err == ERR_PEER_CLOSED || err == ERR_SYS(ECONNRESET) || err == ERR_SYS(EPIPE));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -259,6 +335,9 @@ int main(void)
         TEST(test_holes_are_not_sent),
         TEST(test_full_target_ends_the_file),
         TEST(test_stopped_and_killed),
+        cmocka_unit_test_setup_teardown(test_across_files, start_two, stop),
+        cmocka_unit_test_setup_teardown(test_across_tree, start_two, stop),
+        cmocka_unit_test_setup_teardown(test_across_failures, start_two, stop),
     };
     return cmocka_run_group_tests(tests, in_dir, out_of_dir);
 }

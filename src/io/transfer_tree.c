@@ -63,8 +63,12 @@ void tree_on_opendir(struct item *i, const struct sftp_answer *a)
     }
     i->handle_len = a->data.len;
     memcpy(i->handle, a->data.p, a->data.len);
-    int err = make_local(i);
     i->n_readdirs = 2; /* the second one is for the end */
+    if (item_is_across(i)) {
+        item_go(i, ITEM_MKDIR);
+        return;
+    }
+    int err = make_local(i);
     if (err < 0)
         item_fail(i, "mkdir %s: %s", i->local, err_text(err));
     else
@@ -124,7 +128,16 @@ int tree_ask_mkdir(struct item *i)
     struct wr w = wr_of(&attrs);
     sftp_attrs_write(&w, &a);
     TRY(wr_end(&w));
-    return SFTP_CALL(item_client(i), &i->call, sftp_mkdir, .path = view_str(i->remote), .attrs = buf_view(&attrs));
+    return SFTP_CALL(item_to_client(i), &i->call, sftp_mkdir, .path = view_str(item_to_path(i)), .attrs = buf_view(&attrs));
+}
+
+/* The directory is there: now what is in it. */
+static void list(struct item *i)
+{
+    if (i->is_put)
+        tree_list_local(i);
+    else
+        item_go(i, ITEM_READDIR);
 }
 
 /* Draft 3 has no status for "is there already". */
@@ -132,20 +145,23 @@ void tree_on_mkdir(struct item *i, const struct sftp_answer *a)
 {
     i->made = a->status == SFTP_OK;
     if (i->made)
-        tree_list_local(i);
+        list(i);
     else
         item_go(i, ITEM_MKDIR_STAT);
 }
 
-int tree_ask_mkdir_stat(struct item *i) { return SFTP_CALL(item_client(i), &i->call, sftp_stat, .path = view_str(i->remote)); }
+int tree_ask_mkdir_stat(struct item *i)
+{
+    return SFTP_CALL(item_to_client(i), &i->call, sftp_stat, .path = view_str(item_to_path(i)));
+}
 
 void tree_on_mkdir_stat(struct item *i, const struct sftp_answer *a)
 {
     bool is_dir = a->type == MSG_sftp_attrs_NUMBER && S_ISDIR(a->attrs.permissions);
     if (is_dir)
-        tree_list_local(i);
+        list(i);
     else
-        item_fail(i, "remote mkdir \"%s\": %s", i->remote, sftp_client_status_text(a->status ? a->status : SFTP_FAILURE));
+        item_fail(i, "remote mkdir \"%s\": %s", item_to_path(i), sftp_client_status_text(a->status ? a->status : SFTP_FAILURE));
 }
 
 static int take_entry(struct item *i, struct items *batch, int dir_fd, const struct dirent *entry)
@@ -192,12 +208,12 @@ int tree_ask_setstat(struct item *i)
     struct wr w = wr_of(&attrs);
     sftp_attrs_write(&w, &a);
     TRY(wr_end(&w));
-    return SFTP_CALL(item_client(i), &i->call, sftp_setstat, .path = view_str(i->remote), .attrs = buf_view(&attrs));
+    return SFTP_CALL(item_to_client(i), &i->call, sftp_setstat, .path = view_str(item_to_path(i)), .attrs = buf_view(&attrs));
 }
 
 void tree_on_setstat(struct item *i, const struct sftp_answer *a)
 {
-    if (a->status != SFTP_OK) item_say_failed(i, "remote setstat \"%s\": %s", i->remote, sftp_client_status_text(a->status));
+    if (a->status != SFTP_OK) item_say_failed(i, "remote setstat \"%s\": %s", item_to_path(i), sftp_client_status_text(a->status));
     item_go(i, ITEM_DONE);
 }
 
@@ -219,11 +235,12 @@ static bool mode_is_short(const struct item *i)
 
 void tree_children_done(struct item *i)
 {
-    if (i->is_put && !i->failed && i->t->options.preserve) {
+    if (item_is_written_there(i) && !i->failed && i->t->options.preserve) {
         item_go(i, ITEM_DIR_SETSTAT);
         return;
     }
-    if (!i->is_put && (i->made || !i->failed)) finish_local(i);
-    if (!i->is_put && !i->t->options.preserve && mode_is_short(i)) (void)!chmod(i->local, i->attrs.permissions & 0777);
+    if (!item_is_written_there(i) && (i->made || !i->failed)) finish_local(i);
+    if (!item_is_written_there(i) && !i->t->options.preserve && mode_is_short(i))
+        (void)!chmod(i->local, i->attrs.permissions & 0777);
     item_go(i, ITEM_DONE);
 }
