@@ -65,6 +65,7 @@ struct scp_sink {
     int64_t mtime_s, atime_s;
     int err;
     const char *why;
+    struct view words; /* after an error: the name or line it is about, foreign, or empty; lent as long as nothing else comes */
 };
 /* wanted: patterns of which the names of the outermost level must match one (scp_request_patterns), NULL: any. Says the first good
  * status. */
@@ -96,6 +97,7 @@ struct scp_source {
     bool is_file;
     uint64_t left;
     int err;
+    struct view words; /* after ERR_FORMAT: the line that is no answer, foreign; lent as long as nothing else comes */
 };
 /* Begins with a step of its own: the sink's first status. */
 void scp_source_init(struct scp_source *s);

@@ -264,6 +264,7 @@ static void test_source_says_and_hears(UNUSED void **state)
     assert_int_equal(scp_source_leave(&s), 0);
     EXPECT(&s, "E\n");
     assert_int_equal(hear_status(&s, VIEW_LIT("what?\n"), &a), ERR_FORMAT);
+    assert_true(view_eq_str(s.words, "what?"));
     assert_int_equal(hear_status(&s, good, &a), ERR_FORMAT);
     scp_source_done(&s);
 }

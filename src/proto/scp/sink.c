@@ -60,19 +60,22 @@ static int is_wanted(struct scp_sink *s, struct view name)
     text[name.len] = 0;
     for (size_t i = 0; i < s->wanted->n; i++)
         if (fnmatch(s->wanted->v[i], text, 0) == 0) return 0;
-    return refuse(s, ERR_DENIED, "filename does not match request");
+    return refuse(s, ERR_DENIED, "protocol error: filename does not match request");
 }
 
 static int head_take(struct scp_sink *s, struct view rest, struct scp_head *ret)
 {
     struct scp_head h = { .has_times = s->has_times, .mtime_s = s->mtime_s, .atime_s = s->atime_s };
-    if (mode_take(&rest, &h.mode) < 0) return refuse(s, ERR_FORMAT, "mode not delimited");
+    if (mode_take(&rest, &h.mode) < 0) return refuse(s, ERR_FORMAT, "protocol error: mode not delimited");
     int err = number_take(&rest, ' ', &h.size);
     if (err == 0 && h.size > INT64_MAX) err = ERR_RANGE;
-    if (err < 0) return refuse(s, err, err == ERR_RANGE ? "size out of range" : "size not delimited");
+    if (err < 0)
+        return refuse(s, err, err == ERR_RANGE ? "protocol error: size out of range" : "protocol error: size not delimited");
     h.name = rest;
-    if (rest.len > SCP_NAME_MAX_BYTES || view_has_nul(rest) || !scp_name_is_good(rest))
-        return refuse(s, ERR_DENIED, "unexpected filename");
+    if (rest.len > SCP_NAME_MAX_BYTES || view_has_nul(rest) || !scp_name_is_good(rest)) {
+        s->words = rest;
+        return refuse(s, ERR_DENIED, "error: unexpected filename");
+    }
     TRY(is_wanted(s, rest));
     s->has_times = false;
     *ret = h;
@@ -89,7 +92,7 @@ static int take_times(struct scp_sink *s, struct view rest, UNUSED struct scp_si
     if (err == 0) err = number_take(&rest, ' ', &atime);
     if (err == 0) err = number_take(&rest, 0, &atime_us);
     if (err == 0 && (mtime > INT64_MAX || atime > INT64_MAX || mtime_us > 999999 || atime_us > 999999)) err = ERR_RANGE;
-    if (err < 0) return refuse(s, err, "times not delimited or out of range");
+    if (err < 0) return refuse(s, err, "protocol error: times not delimited or out of range");
     s->has_times = true;
     s->mtime_s = (int64_t)mtime;
     s->atime_s = (int64_t)atime;
@@ -109,8 +112,8 @@ static int take_file(struct scp_sink *s, struct view rest, struct scp_sink_event
 static int take_dir(struct scp_sink *s, struct view rest, struct scp_sink_event *ret)
 {
     TRY(head_take(s, rest, &ret->head));
-    if (!s->recursive) return refuse(s, ERR_DENIED, "received directory without -r");
-    if (s->depth == SCP_DEPTH_MAX) return refuse(s, ERR_LIMIT, "too many directories in one another");
+    if (!s->recursive) return refuse(s, ERR_DENIED, "protocol error: received directory without -r");
+    if (s->depth == SCP_DEPTH_MAX) return refuse(s, ERR_LIMIT, "protocol error: too many directories in one another");
     ret->kind = SCP_SINK_DIR;
     s->depth++;
     s->asks = s->asks_dir = true;
@@ -119,7 +122,7 @@ static int take_dir(struct scp_sink *s, struct view rest, struct scp_sink_event 
 
 static int take_leave(struct scp_sink *s, struct view rest, struct scp_sink_event *ret)
 {
-    if (rest.len || s->depth == 0) return refuse(s, ERR_FORMAT, "end of a directory that was not begun");
+    if (rest.len || s->depth == 0) return refuse(s, ERR_FORMAT, "protocol error: end of a directory that was not begun");
     ret->kind = SCP_SINK_LEAVE;
     s->depth--;
     s->asks = true;
@@ -156,11 +159,12 @@ static int next_record(struct scp_sink *s, struct view *in, struct scp_sink_even
 {
     struct view line;
     int got = scp_line_take(&s->line, in, &line);
-    if (got < 0) return refuse(s, got, "a line without end");
+    if (got < 0) return refuse(s, got, "protocol error: a line without end");
     if (got == 0) return 0;
     for (size_t i = 0; i < ARRAY_LEN(records); i++)
         if (line.len && line.p[0] == records[i].first) return records[i].take(s, view_sub(line, 1, line.len), ret);
-    return refuse(s, ERR_FORMAT, "expected control record");
+    s->words = line;
+    return refuse(s, ERR_FORMAT, "protocol error: expected control record");
 }
 
 static int next_data(struct scp_sink *s, struct view *in, struct scp_sink_event *ret)
@@ -176,7 +180,7 @@ static int next_status(struct scp_sink *s, struct view *in, struct scp_sink_even
 {
     uint8_t status;
     int got = scp_status_take(&s->line, in, &status, &ret->text);
-    if (got < 0) return refuse(s, got, "no status behind the data");
+    if (got < 0) return refuse(s, got, "protocol error: no status behind the data");
     if (got == 0) return 0;
     ret->kind = SCP_SINK_FILE_END;
     ret->failed = status != SCP_STATUS_GOOD;

@@ -105,7 +105,10 @@ int scp_source_next(struct scp_source *s, struct view *in, struct scp_answer *re
         got = scp_status_take(&s->line, in, &status, &text);
         if (got == 1) got = answered(s, status, text, ret);
     }
-    if (got < 0) s->err = got;
+    if (got < 0) {
+        s->err = got;
+        s->words = text;
+    }
     return got;
 }
 
