@@ -11,8 +11,9 @@
 
 BUILD = build
 PEERS = $(BUILD)-peers
-PREFIX = /usr/local
-DESTDIR =
+# Those of the environment count as well: an assignment would win over them and install into the running system.
+PREFIX ?= /usr/local
+DESTDIR ?=
 JOBS = $(shell nproc)
 FUZZ_SECONDS = 5
 ASAN_BUILD = $(BUILD)-asan
