@@ -353,6 +353,25 @@ def test_unused_connection_ends(our_sshd, our_ssh):
     server.log.wait("terminating inactive connection from user")
 
 
+@pytest.mark.parametrize("where, lines", [("server", "ChannelTimeout direct-*=1s"), ("server", "ChannelTimeout global=1"),
+                                          ("client", "ChannelTimeout session=5m direct-tcpip=1")])
+def test_silent_channels_are_closed(our_sshd, our_ssh, run, echo, where, lines):
+    client = our_ssh(our_sshd([lines] if where == "server" else []), [lines] if where == "client" else [])
+    port = free_port()
+    run(client, "-L", "%d:127.0.0.1:%d" % (port, echo.port))
+    with dial(port) as one:
+        one.sendall(b"x")
+        assert one.recv(1) == b"x"
+        assert one.recv(1) == b""
+
+
+@pytest.mark.parametrize("where", ["server", "client"])
+def test_silent_session_is_closed(our_sshd, our_ssh, where):
+    line = ["ChannelTimeout session=1 direct-tcpip=5m"]
+    done = our_ssh(our_sshd(line if where == "server" else []), line if where == "client" else []).run("echo begun; sleep 20; echo over", timeout=15)
+    assert done.returncode == 255 and done.stdout == "begun\n"
+
+
 # ---- jumps ----
 
 

@@ -214,7 +214,7 @@ static void test_sshd_checks(void **state UNUSED)
     assert_int_equal(
         parse(CONF_SSHD,
               view_str("X11Forwarding yes\nAllowAgentForwarding yes\nPermitTunnel yes\nGSSAPIAuthentication no\n"
-                       "Match User a\nChrootDirectory /x\nChannelTimeout session=1\nMatch User b\nChrootDirectory none\n"),
+                       "Match User a\nChrootDirectory /x\nRDomain %D\nMatch User b\nChrootDirectory none\n"),
               &img),
         0);
     assert_int_equal(sshd_image_check(&img, &diag), ERR_UNSUPPORTED);

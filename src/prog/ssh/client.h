@@ -6,6 +6,7 @@
 #include "conf/tokens.h"
 #include "io/algorithms.h"
 #include "conf/forward.h"
+#include "io/channel_timeout.h"
 #include "io/forward.h"
 #include "key/key.h"
 #include "os/logsink.h"
@@ -74,6 +75,7 @@ struct client {
     struct session *session;
     struct forwards *forwards; /* from the login on */
     struct remote_forwards *remotes;
+    struct channel_timeouts *timeouts;
     struct buf server_sig_algs; /* of EXT_INFO; empty: not said */
     bool server_hostbound;
     bool host_key_asked;         /* the key of the first exchange was accepted */

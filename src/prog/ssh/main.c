@@ -393,6 +393,7 @@ static int run(struct client *c, int argc, char **argv)
 static void client_done(struct client *c)
 {
     session_free(c->session);
+    channel_timeouts_free(c->timeouts);
     forwarding_free(c);
     login_free(c->login);
     host_keys_free(c->host_keys);

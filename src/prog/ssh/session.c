@@ -273,6 +273,7 @@ static int on_channel_event(struct session *s, const struct conn_event *e)
 
 int session_event(struct client *c, const struct conn_event *e)
 {
+    channel_timeouts_event(c->timeouts, e);
     if (e->kind == CONN_GLOBAL_REQUEST) return on_global_request(c, e);
     if (e->kind == CONN_GLOBAL_REPLY && e->tag >= CLIENT_TAG_FORWARDS) return forwarding_reply(c, e);
     if (e->kind == CONN_GLOBAL_REPLY) return e->tag == CLIENT_TAG_HOST_KEYS ? host_keys_proved(c, e->ok, e->data) : 0;
@@ -386,6 +387,29 @@ static int go_to_background(struct session *s)
     return fd_null_std(!keeps_stderr);
 }
 
+static void on_expired(void *arg, channel_id ch)
+{
+    struct client *c = arg;
+    struct session *s = c->session;
+    if (!s || s->channel != ch) {
+        forwards_end(c->forwards, ch);
+        return;
+    }
+    s->peer_closed = s->output_ended = true;
+    check_finish(s);
+}
+
+static int start_timeouts(struct client *c)
+{
+    struct channel_timeouts_config config = { .loop = c->loop,
+                                              .conn = conn_io_conn(c->conn_io),
+                                              .log = &c->sink.log,
+                                              .list = &c->options.channel_timeout,
+                                              .expired = on_expired,
+                                              .arg = c };
+    return channel_timeouts_new(&config, &c->timeouts);
+}
+
 static int finish_start(struct session *s)
 {
     TRY(go_to_background(s));
@@ -407,6 +431,7 @@ static int start(struct session *s)
     s->peer_is_openssh = peer_is_openssh(c);
     s->started = loop_now(c->loop);
     c->exit_status = is_session ? EXIT_OWN_ERROR : 0;
+    TRY(start_timeouts(c));
     TRY(forwarding_start(c));
     if (c->ended) return 0;
     if (is_session) TRY(open_channel(s));

@@ -190,10 +190,32 @@ static int on_channel_request(struct user_child *c, const struct conn_event *e)
     return e->want_reply ? conn_answer_request(conn_io_conn(c->conn_io), e->question, ok) : 0;
 }
 
+static void on_channel_expired(void *arg, channel_id ch)
+{
+    struct user_child *c = arg;
+    struct session *s = session_find(c, ch);
+    if (s)
+        session_expired(s);
+    else
+        forwards_end(c->forwards, ch);
+}
+
+static int start_channel_timeouts(struct user_child *c)
+{
+    struct channel_timeouts_config config = { .loop = c->loop,
+                                              .conn = conn_io_conn(c->conn_io),
+                                              .log = &c->log,
+                                              .list = &c->options.channel_timeout,
+                                              .expired = on_channel_expired,
+                                              .arg = c };
+    return channel_timeouts_new(&config, &c->timeouts);
+}
+
 static int on_conn_event(void *arg, const struct conn_event *e)
 {
     struct user_child *c = arg;
     struct session *s;
+    channel_timeouts_event(c->timeouts, e);
     if (e->kind != CONN_GLOBAL_REQUEST && e->kind != CONN_GLOBAL_REPLY && forwards_has(c->forwards, e->channel))
         return forwards_event(c->forwards, e);
     switch (e->kind) {
@@ -320,6 +342,7 @@ static int start_connection(struct user_child *c, int in_fd, int out_fd, struct 
     TRY(conn_new(&config, &conn));
     TRY(conn_io_new(c->loop, c->wire, conn, &conn_owner, &c->conn_io));
     TRY(user_forward_start(c));
+    TRY(start_channel_timeouts(c));
     TRY(user_announce_host_keys(c));
     c->last_heard = loop_now(c->loop);
     TRY(loop_fd_new(c->loop, c->monitor.fd, 0, on_monitor_gone, c, &c->monitor_watch));
@@ -400,6 +423,7 @@ int main(int argc, char **argv)
     if (err == ERR_PEER_CLOSED) return 0; /* no login came */
     if (err == 0) err = loop_run(c.loop);
     while (c.sessions) session_free(c.sessions);
+    channel_timeouts_free(c.timeouts);
     forwards_free(c.forwards);
     user_auth_info_remove(&c);
     (void)!IPC_SEND(&c.monitor, user_end, .text = view_str(err < 0 ? err_text(err) : ""));

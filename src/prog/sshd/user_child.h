@@ -1,6 +1,7 @@
 /* The user child's own parts, for the files of its folder only. */
 #pragma once
 
+#include "io/channel_timeout.h"
 #include "io/conn_io.h"
 #include "io/forward.h"
 #include "ipc/ipc.h"
@@ -23,6 +24,7 @@ struct user_child {
     struct strv pam_env;
     struct buf host_keys;
     struct forwards *forwards;
+    struct channel_timeouts *timeouts;
     struct strv key_permit_open, key_permit_listen; /* of the key's line; empty: no limit */
     struct session *sessions;                       /* list */
     size_t n_sessions;
@@ -62,6 +64,8 @@ struct session *session_find(struct user_child *c, channel_id ch);
 /* A channel request; its result is the reply. */
 bool session_request(struct session *s, struct view name, struct view data);
 void session_peer_closed(struct session *s);
+/* ChannelTimeout: the client loses it now; what runs is hung up on. */
+void session_expired(struct session *s);
 void session_show_title(const struct user_child *c);
 /* "pts/3"; empty without a terminal. */
 const char *session_tty_short(const struct session *s);

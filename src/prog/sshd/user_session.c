@@ -84,6 +84,19 @@ void session_peer_closed(struct session *s)
     session_free(s);
 }
 
+void session_expired(struct session *s)
+{
+    struct user_child *c = s->c;
+    conn_io_detach(c->conn_io, s->ch);
+    s->io = NULL;
+    (void)!conn_close(conn_io_conn(c->conn_io), s->ch);
+    conn_io_wake(c->conn_io);
+    s->ch = CHANNEL_NONE; /* the number may soon be another's */
+    s->peer_closed = true;
+    release_terminal(s);
+    if (!s->pid) session_free(s);
+}
+
 const char *session_tty_short(const struct session *s)
 {
     return strncmp(s->tty_name, "/dev/", 5) == 0 ? s->tty_name + 5 : s->tty_name;
