@@ -16,6 +16,7 @@ enum forward_channel {
     FORWARD_DIRECT_STREAMLOCAL,
     FORWARD_FORWARDED_TCPIP,
     FORWARD_FORWARDED_STREAMLOCAL,
+    FORWARD_AGENT, /* auth-agent@openssh.com; says nothing */
     FORWARD_CHANNEL_MAX
 };
 
@@ -89,6 +90,9 @@ struct forward_connect {
 /* Answers the CONN_OPEN of this channel: accepts and carries it once connected, refuses it with the reason otherwise. Addresses are
  * tried one after the other. A negative result ends the transport. */
 int forwards_connect(struct forwards *f, channel_id ch, const struct forward_connect *to) MUST_USE;
+
+/* The same with a socket that is connected already. label as forwards_label. */
+int forwards_adopt(struct forwards *f, channel_id ch, int take_fd, const char *label) MUST_USE;
 
 /* ---- from the owner of the connection ---- */
 

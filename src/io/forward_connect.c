@@ -51,7 +51,7 @@ static void fail(struct carried *c, int err, const char *why)
     else if (err == ERR_NOT_FOUND)
         log_error(f->config.log, "connect_to %s: unknown host (%s)", c->host, why);
     else
-        log_error(f->config.log, "connect_to %s port %d: failed.", c->host, c->port);
+        log_error(f->config.log, "connect_to %s port %d: failed.", c->host ? c->host : "", c->port);
     if (c->is_accepted)
         (void)!say_socks(c, outcome_of(err));
     else {
@@ -223,7 +223,6 @@ int connecting_data(struct carried *c, struct view data)
 
 static int begin(struct carried *c, channel_id ch, const struct forward_connect *to)
 {
-    TRY(carried_set_channel(c, ch));
     if (to->path) return set_unix_addr(c, to->path);
     if (!to->socks) return 0;
     c->socks = malloc(sizeof *c->socks);
@@ -247,6 +246,11 @@ int forwards_connect(struct forwards *f, channel_id ch, const struct forward_con
     int err = carried_new(f, -1, &c);
     if (err < 0) return conn_open_refuse(f->conn, ch, OPEN_RESOURCE_SHORTAGE, err_text(err));
     c->state = CARRIED_CONNECTING;
+    err = carried_set_channel(c, ch);
+    if (err < 0) {
+        carried_free(c);
+        return err;
+    }
     err = begin(c, ch, to);
     if (err == 0) err = label(c, to);
     if (err < 0 && c->is_accepted) return err;
@@ -256,5 +260,21 @@ int forwards_connect(struct forwards *f, channel_id ch, const struct forward_con
         try_next(c);
     else if (!to->socks)
         start(c, to->host, to->port);
+    return 0;
+}
+
+int forwards_adopt(struct forwards *f, channel_id ch, int take_fd, const char *text)
+{
+    struct carried *c;
+    int err = carried_new(f, take_fd, &c);
+    if (err < 0) return conn_open_refuse(f->conn, ch, OPEN_RESOURCE_SHORTAGE, err_text(err));
+    c->state = CARRIED_CONNECTING;
+    err = carried_set_channel(c, ch);
+    if (err == 0) err = carried_set_label(c, "%s", text);
+    if (err < 0) {
+        carried_free(c);
+        return err;
+    }
+    succeed(c);
     return 0;
 }

@@ -37,6 +37,11 @@ static int put_forwarded_streamlocal(struct wr *w, const struct forward_listen *
     return body_forwarded_streamlocal_put(w, &m);
 }
 
+static int put_nothing(UNUSED struct wr *w, UNUSED const struct forward_listen *to, UNUSED const struct sock_text *from)
+{
+    return 0;
+}
+
 static const struct {
     const char *type;
     int (*put)(struct wr *w, const struct forward_listen *to, const struct sock_text *from);
@@ -45,13 +50,17 @@ static const struct {
     [FORWARD_DIRECT_STREAMLOCAL] = { "direct-streamlocal@openssh.com", put_direct_streamlocal },
     [FORWARD_FORWARDED_TCPIP] = { "forwarded-tcpip", put_forwarded_tcpip },
     [FORWARD_FORWARDED_STREAMLOCAL] = { "forwarded-streamlocal@openssh.com", put_forwarded_streamlocal },
+    [FORWARD_AGENT] = { "auth-agent@openssh.com", put_nothing },
 };
 
 static int set_label(struct carried *c, const struct listener *l, const struct forward_listen *to, const struct sock_text *from)
 {
     const char *type = channels[to->channel].type;
     if (l->what.path)
-        return carried_set_label(c, "%s: listening path %s for %s", type, l->what.path, to->to_path ? to->to_path : to->to_host);
+        return carried_set_label(c, "%s: listening path %s for %s", type, l->what.path,
+                                 to->to_path   ? to->to_path
+                                 : to->to_host ? to->to_host
+                                               : "the agent");
     if (to->to_path)
         return carried_set_label(c, "%s: listening port %d for %s, connect from %s port %d", type, l->bound_port, to->to_path,
                                  from->host, from->port);

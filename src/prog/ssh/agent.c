@@ -6,6 +6,7 @@
 #include "io/prompt.h"
 #include "os/fd.h"
 #include "os/spawn.h"
+#include "wire/messages.h"
 
 #include <stdlib.h>
 
@@ -29,12 +30,12 @@ static int agent_path(struct client *c, char **ret)
 }
 
 /* PROTOCOL.agent 1: an agent that knows destination limits needs it, one that does not refuses and is used all the same. */
-static void bind_session(struct client *c)
+static void bind_session(struct client *c, int fd, bool is_forwarding)
 {
     CLEANUP(buf_done) struct buf request = BUF_INIT(AGENT_FRAME_BYTES_MAX), body = BUF_INIT(AGENT_FRAME_BYTES_MAX);
     struct view session_id = transport_session_id(wire_io_transport(c->wire));
-    int err = agent_put_session_bind(&request, buf_view(&c->host_key), session_id, buf_view(&c->host_signature), false);
-    if (err == 0) err = agent_io_call(c->agent_fd, buf_view(&request), &body);
+    int err = agent_put_session_bind(&request, buf_view(&c->host_key), session_id, buf_view(&c->host_signature), is_forwarding);
+    if (err == 0) err = agent_io_call(fd, buf_view(&request), &body);
     if (err == 0) err = agent_get_success(buf_view(&body));
     if (err == 0)
         client_log(c, LOG_LEVEL_DEBUG1, "get_agent_identities: bound agent to hostkey");
@@ -55,7 +56,7 @@ static int connect_agent(struct client *c, int *ret_fd)
 static int open_agent(struct client *c)
 {
     TRY(connect_agent(c, &c->agent_fd));
-    if (c->wire && buf_len(&c->host_key) && buf_len(&c->host_signature)) bind_session(c);
+    if (c->wire && buf_len(&c->host_key) && buf_len(&c->host_signature)) bind_session(c, c->agent_fd, false);
     return 0;
 }
 
@@ -68,6 +69,50 @@ int agent_call(struct client *c, struct view request, struct buf *ret_body)
 }
 
 void agent_close(struct client *c) { fd_closep(&c->agent_fd); }
+
+/* ---- ForwardAgent ---- */
+
+/* Yes leads to the agent that the login used; else a path or $NAME. */
+static int open_forwarded(struct client *c, int *ret_fd)
+{
+    CLEANUP(freep) char *path = NULL;
+    const char *given = c->options.forward_agent.path;
+    if (!c->options.forward_agent.on) return ERR_NOT_FOUND;
+    if (!given)
+        TRY(agent_path(c, &path));
+    else if (given[0] != '$' || given[1] == '{')
+        TRY(config_expand(c, given, true, "ForwardAgent", &path));
+    else
+        path = view_dup_str(view_str(getenv(given + 1)));
+    if (!path || !*path) return ERR_NOT_FOUND;
+    return sock_connect_unix(path, ret_fd);
+}
+
+bool agent_is_forwarded(struct client *c)
+{
+    int fd, err = open_forwarded(c, &fd);
+    if (err == 0) fd_close(fd);
+    if (err < 0 && c->options.forward_agent.on) client_log(c, LOG_LEVEL_DEBUG1, "no agent to forward: %s", err_text(err));
+    return err == 0;
+}
+
+bool agent_forward_open(struct client *c, const struct conn_event *e, int *ret_err)
+{
+    int fd;
+    if (!view_eq_str(e->name, "auth-agent@openssh.com") && !view_eq_str(e->name, "agent-connect")) return false;
+    /* A session has asked for it, or nobody has. */
+    int err = c->session && c->options.session_type != CONF_SESSION_NONE ? open_forwarded(c, &fd) : ERR_NOT_FOUND;
+    if (err < 0) {
+        client_log(c, LOG_LEVEL_ERROR, "Warning: ssh server tried agent forwarding.");
+        *ret_err =
+            conn_open_refuse(conn_io_conn(c->conn_io), e->channel, OPEN_ADMINISTRATIVELY_PROHIBITED, "this was not asked for");
+        return true;
+    }
+    /* Whatever comes through this socket is the far side's: limits of keys are judged by it. */
+    if (buf_len(&c->host_signature)) bind_session(c, fd, true);
+    *ret_err = forwards_adopt(c->forwards, e->channel, fd, "auth-agent@openssh.com: the agent");
+    return true;
+}
 
 /* ---- AddKeysToAgent ---- */
 

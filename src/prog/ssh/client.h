@@ -151,6 +151,10 @@ int prompt_line(struct client *c, const char *text, struct buf *out) MUST_USE;
 int agent_call(struct client *c, struct view request, struct buf *ret_body) MUST_USE;
 /* Behind the login: nothing more is asked of it. A later call would connect again. */
 void agent_close(struct client *c);
+/* Whether ForwardAgent names an agent that can be reached. */
+bool agent_is_forwarded(struct client *c);
+/* CONN_OPEN of a channel to the agent. False: it is none. */
+bool agent_forward_open(struct client *c, const struct conn_event *e, int *ret_err);
 /* AddKeysToAgent, of a key from the file at path. What fails is said, and no harm. */
 void agent_add_key(struct client *c, const struct key *k, const char *path);
 

@@ -242,10 +242,10 @@ static int on_global_request(struct client *c, const struct conn_event *e)
 /* Nothing was asked to be forwarded, so nothing may come. */
 static int on_open(struct client *c, const struct conn_event *e)
 {
-    static const char *const known[] = { "x11", "auth-agent@openssh.com", "agent-connect", "tun@openssh.com" };
+    static const char *const known[] = { "x11", "tun@openssh.com" };
     struct conn *conn = conn_io_conn(c->conn_io);
     int err;
-    if (forwarding_open(c, e, &err)) return err;
+    if (forwarding_open(c, e, &err) || agent_forward_open(c, e, &err)) return err;
     client_log(c, LOG_LEVEL_DEBUG1, "client_input_channel_open: ctype %.*s refused", VIEW_ARG(e->name));
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (view_eq_str(e->name, known[i]))

@@ -188,8 +188,17 @@ static int send_run_request(struct session *s, struct conn *conn)
     return conn_request(conn, s->channel, type, true, SESSION_TAG_RUN, buf_view(&data));
 }
 
+/* OpenSSH PROTOCOL.agent 4; no answer is asked for, since a server that refuses is none to give up for. */
+static int send_agent_request(struct session *s, struct conn *conn)
+{
+    if (!s->c->options.forward_agent.on || !agent_is_forwarded(s->c)) return 0;
+    client_log(s->c, LOG_LEVEL_DEBUG1, "Requesting authentication agent forwarding.");
+    return conn_request(conn, s->channel, "auth-agent-req@openssh.com", false, 0, VIEW_EMPTY);
+}
+
 int session_send_requests(struct session *s, struct conn *conn)
 {
+    TRY(send_agent_request(s, conn));
     if (s->wants_pty) TRY(send_pty_request(s, conn));
     TRY(send_environment(s, conn));
     return send_run_request(s, conn);

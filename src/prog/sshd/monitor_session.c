@@ -227,6 +227,7 @@ static int pack_session(struct monitor *m, struct buf *out)
         .permit_pty = !key || key->permit_pty,
         .permit_user_rc = !key || key->permit_user_rc,
         .permit_port_forwarding = !key || key->permit_port_forwarding,
+        .permit_agent = !key || key->permit_agent,
         .permit_open = buf_view(&may_open),
         .permit_listen = buf_view(&may_listen),
         .must_change_password = m->who.must_change_password,

@@ -425,6 +425,7 @@ int main(int argc, char **argv)
     while (c.sessions) session_free(c.sessions);
     channel_timeouts_free(c.timeouts);
     forwards_free(c.forwards);
+    user_forward_end(&c);
     user_auth_info_remove(&c);
     (void)!IPC_SEND(&c.monitor, user_end, .text = view_str(err < 0 ? err_text(err) : ""));
     return err < 0 ? 255 : 0;

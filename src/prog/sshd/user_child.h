@@ -35,7 +35,8 @@ struct user_child {
     int alive_unanswered;
     struct loop_fd *monitor_watch;
     char goodbye[256];
-    char *auth_info_path; /* SSH_USER_AUTH; NULL: none */
+    char *agent_folder, *agent_path; /* of the socket that leads to the client's agent; NULL: none */
+    char *auth_info_path;            /* SSH_USER_AUTH; NULL: none */
     bool ended;
 };
 
@@ -79,6 +80,10 @@ void command_forget(struct session *s);
 
 /* ---- user_forward.c: what may be forwarded ---- */
 int user_forward_start(struct user_child *c) MUST_USE;
+/* Removes what was made in the file system; behind forwards_free. */
+void user_forward_end(struct user_child *c);
+/* auth-agent-req@openssh.com: a socket that leads to the client's agent, for SSH_AUTH_SOCK. */
+bool user_forward_agent(struct user_child *c);
 /* An open of direct-tcpip or direct-streamlocal@openssh.com. False: it is none. */
 bool user_forward_open(struct user_child *c, const struct conn_event *e, int *ret_err);
 /* Global requests; handlers as in user_child.c. */

@@ -99,6 +99,7 @@ static int put_connection(const struct session *s, struct strv *env)
     TRY(env_set(env, "SSH_CONNECTION", text));
     if (s->tty_name[0]) TRY(env_set(env, "SSH_TTY", s->tty_name));
     if (s->term) TRY(env_set(env, "TERM", s->term));
+    if (s->c->agent_path) TRY(env_set(env, "SSH_AUTH_SOCK", s->c->agent_path));
     if (s->c->auth_info_path) TRY(env_set(env, "SSH_USER_AUTH", s->c->auth_info_path));
     return s->original_command ? env_set(env, "SSH_ORIGINAL_COMMAND", s->original_command) : 0;
 }

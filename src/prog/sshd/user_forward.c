@@ -3,11 +3,14 @@
 #include "prog/sshd/user_child.h"
 
 #include "conf/forward.h"
+#include "os/file.h"
 #include "wire/messages.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static const char disabled[] = "Server has disabled port forwarding.", streamlocal_disabled[] = "Server has disabled streamlocal "
                                                                                                 "forwarding.";
@@ -169,6 +172,40 @@ bool user_forward_unlisten_unix(struct user_child *c, const struct conn_event *e
     if (body_streamlocal_forward_get(e->data, &q) < 0) return false;
     CLEANUP(freep) char *path = view_dup_str(q.path);
     return path && forwards_unlisten(c->forwards, NULL, 0, path) == 0;
+}
+
+/* ---- the client's agent ---- */
+
+static int make_agent_socket(struct user_child *c)
+{
+    char folder[] = "/tmp/ssh-XXXXXXXXXX";
+    int port;
+    TRY(file_mkdtemp(folder)); /* mode 0700: whatever the mask says, nobody else comes to the socket */
+    c->agent_folder = view_dup_str(view_str(folder));
+    if (!c->agent_folder || asprintf(&c->agent_path, "%s/agent.%d", folder, (int)getpid()) < 0) return ERR_NOMEM;
+    struct forward_listen l = { .path = c->agent_path, .channel = FORWARD_AGENT };
+    return forwards_listen(c->forwards, &l, &port);
+}
+
+bool user_forward_agent(struct user_child *c)
+{
+    if (!c->options.allow_agent_forwarding || c->options.disable_forwarding || !c->setup.permit_agent) {
+        log_debug(&c->log, "session_auth_agent_req: agent forwarding disabled");
+        return false;
+    }
+    if (c->agent_path) return true; /* an earlier session's serves this one as well */
+    int err = make_agent_socket(c);
+    if (err == 0) return true;
+    log_error(&c->log, "no socket for the client's agent: %s", err_text(err));
+    user_forward_end(c);
+    return false;
+}
+
+void user_forward_end(struct user_child *c)
+{
+    if (c->agent_folder) (void)rmdir(c->agent_folder);
+    free(TAKE(c->agent_folder));
+    free(TAKE(c->agent_path));
 }
 
 int user_forward_start(struct user_child *c)

@@ -249,6 +249,8 @@ static bool on_eow(struct session *s, UNUSED struct view data)
     return true;
 }
 
+static bool on_agent_req(struct session *s, struct view data) { return data.len == 0 && user_forward_agent(s->c); }
+
 static const struct {
     const char *name;
     bool (*handle)(struct session *s, struct view data);
@@ -257,7 +259,8 @@ static const struct {
     { "shell", on_shell },         { "exec", on_exec },
     { "subsystem", on_subsystem }, { "window-change", on_window_change },
     { "signal", on_signal },       { "break", on_break },
-    { "eow@openssh.com", on_eow },
+    { "eow@openssh.com", on_eow }, { "auth-agent-req@openssh.com", on_agent_req },
+    { "agent-req", on_agent_req },
 };
 
 bool session_request(struct session *s, struct view name, struct view data)
