@@ -24,6 +24,7 @@ AGENT = ours("agent", "ssh-agent")
 ADD = ours("add", "ssh-add")
 KEYSCAN = ours("keyscan", "ssh-keyscan")
 SFTP_SERVER = ours("sftp-server", "sftp-server")
+SFTP = ours("sftp", "sftp")
 
 
 def peer(name):

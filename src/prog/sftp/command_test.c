@@ -151,8 +151,14 @@ static void test_scaled(void **state)
     static const struct {
         uint64_t bytes;
         const char *text;
-    } rows[] = { { 0, "0B" },           { 89, "89B" },      { 999, "999B" },          { 1650, "1.6K" },
-                 { 4096, "4.0K" },      { 573928, "561K" }, { 20722229248, "19.3G" }, { 270553174016, "252G" },
+    } rows[] = { { 0, "0B" },
+                 { 89, "89B" },
+                 { 999, "999B" },
+                 { 1650, "1.6K" },
+                 { 4096, "4.0K" },
+                 { 573928, "561K" },
+                 { 20722229248, "19.3G" },
+                 { 270553174016, "252G" },
                  { UINT64_MAX, "16.0E" } };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char text[SCALED_BYTES];

@@ -163,7 +163,7 @@ int get_files(struct sftp *s, const bool flags[128], bool resume, const char *fr
     const struct transfer_options o = options_of(s, flags, resume);
     TRY(find_remote(s, from, &matches));
     const char *dir = to && file_is_dir(to) ? to : NULL;
-    if (matches.n > 1 && to && !dir) return fail(s, "Multiple paths match, but destination \"%s\" is not a directory", to);
+    if (matches.n > 1 && to && !dir) return fail(s, "Multiple source paths, but destination \"%s\" is not a directory", to);
     for (size_t i = 0; i < matches.n; i++) {
         const struct remote_name *m = &matches.v[i];
         TRY(pieces_add(&p, m->name, target_of(m->name, dir, to), attrs_are_final(&m->attrs) ? &m->attrs : NULL));

@@ -376,8 +376,9 @@ static void use_locale(void)
 
 int main(int argc, char **argv)
 {
-    struct sftp s = { .progress = true };
+    struct sftp s = { .quit = false };
     if (fd_fill_std() < 0) return EXIT_FATAL;
+    s.progress = tty_is(STDOUT_FILENO);
     use_locale();
     (void)signal(SIGPIPE, SIG_IGN);
     logsink_init_fd(&s.sink, LOG_LEVEL_INFO, STDERR_FILENO);
