@@ -176,7 +176,7 @@ def test_exit_statuses(workdir, server):
     assert sftp(workdir, "/nonexistent").returncode == 255
     assert process.run([programs.SFTP, "-b", "/nonexistent", "-D", server]).returncode == 255
     assert process.run([programs.SFTP]).returncode == 1
-    lost = sftp(workdir, server, lines=["!kill -9 $(ps -o pid= --ppid $PPID -C sftp-server | head -1)", "ls", "pwd"], env={**os.environ, "SHELL": "/bin/sh"})
+    lost = sftp(workdir, "sh -c " + shlex.quote("echo $$ > pid; exec " + server), lines=["!kill -9 $(cat pid)", "ls", "pwd"])
     assert lost.returncode == 255 and "Connection closed" in lost.stderr
     noise = sftp(workdir, "echo This is no server")
     assert noise.returncode == 255 and "Ensure the remote shell" in noise.stderr

@@ -16,6 +16,7 @@ struct sftp_conn {
     void *on_room_arg;
     int in_fd, out_fd;
     struct loop_fd *in_watch, *out_watch; /* one for both, if they are the same */
+    bool blocked;                         /* the pipe took not all of the output: it is waited for */
     int err;
 };
 
@@ -67,9 +68,11 @@ static int read_some(struct sftp_conn *c)
 static int write_some(struct sftp_conn *c)
 {
     struct view out;
+    c->blocked = false;
     while ((out = sftp_client_output(c->client)).len) {
         size_t n;
         int err = fd_write(c->out_fd, out.p, out.len, &n);
+        if (err == ERR_AGAIN) c->blocked = true;
         if (err == ERR_AGAIN) return 0;
         if (err < 0) return err;
         sftp_client_sent(c->client, n);
@@ -88,10 +91,10 @@ static int watch_output(struct sftp_conn *c)
 static int move_output(struct sftp_conn *c)
 {
     for (;;) {
-        size_t before = sftp_client_pending(c->client);
         if (c->on_room) c->on_room(c->on_room_arg);
+        bool had = sftp_client_output(c->client).len > 0;
         TRY(write_some(c));
-        if (sftp_client_output(c->client).len || sftp_client_pending(c->client) == before) return watch_output(c);
+        if (c->blocked || !had) return watch_output(c);
     }
 }
 
@@ -132,7 +135,8 @@ void sftp_conn_on_room(struct sftp_conn *c, void (*fn)(void *arg), void *arg)
 int sftp_conn_turn(struct sftp_conn *c)
 {
     if (c->err == 0) {
-        sftp_conn_wake(c);
+        /* What was asked since the last turn goes out; else there is nothing to do until something comes. */
+        if (sftp_client_output(c->client).len && !c->blocked) sftp_conn_wake(c);
         int err = loop_turn(c->loop, MS_NEVER);
         if (err < 0) stop(c, err);
     }

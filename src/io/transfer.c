@@ -162,6 +162,7 @@ void item_go(struct item *i, enum item_state state)
 {
     i->state = state;
     i->asked = false;
+    i->t->changed = true;
     if (state == ITEM_DONE)
         item_done(i);
     else if (state == ITEM_CHILDREN && i->n_children)
@@ -273,8 +274,11 @@ static void on_room(void *arg)
     struct transfer *t = arg;
     size_t before = sftp_client_pending(sftp_conn_client(t->conn));
     size_t to_before = t->to ? sftp_client_pending(sftp_conn_client(t->to)) : 0;
-    begin_waiting(t);
-    ask_all(t);
+    do { /* an item may have gone on without a request, or made room for others */
+        t->changed = false;
+        begin_waiting(t);
+        ask_all(t);
+    } while (t->changed);
     if (!t->to) return;
     if (sftp_client_pending(sftp_conn_client(t->conn)) != before) sftp_conn_wake(t->conn);
     if (sftp_client_pending(sftp_conn_client(t->to)) != to_before) sftp_conn_wake(t->to);
@@ -297,6 +301,7 @@ int transfer_run(struct transfer *t)
     int err = 0;
     sftp_conn_on_room(t->conn, on_room, t);
     if (t->to) sftp_conn_on_room(t->to, on_room, t);
+    sftp_conn_wake(t->conn);
     while (t->n_items && err == 0 && !t->stopping) err = turn(t);
     sftp_conn_on_room(t->conn, NULL, NULL);
     if (t->to) sftp_conn_on_room(t->to, NULL, NULL);

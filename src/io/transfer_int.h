@@ -89,6 +89,7 @@ struct transfer {
     size_t flight, flight_max;    /* bytes asked for, and how many may be */
     struct transfer_progress sum; /* path and the numbers of one file are filled when it is told */
     bool failed, stopping;
+    bool changed; /* some item has another state */
     struct loop_timer *rate_timer;
     ms rate_since;
     uint64_t rate_bytes;
