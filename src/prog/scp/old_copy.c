@@ -50,15 +50,14 @@ bool old_wire_read(struct old_wire *w)
 
 bool old_wire_write(struct old_wire *w, struct view bytes)
 {
-    if (!w->lost && fd_write_all(w->out_fd, bytes) < 0) old_wire_lost(w);
-    return !w->lost;
+    w->is_deaf = w->is_deaf || fd_write_all(w->out_fd, bytes) < 0;
+    return !w->is_deaf;
 }
 
-bool old_wire_flush(struct old_wire *w, struct buf *out)
+void old_wire_flush(struct old_wire *w, struct buf *out)
 {
-    bool good = buf_len(out) == 0 || old_wire_write(w, buf_view(out));
+    if (buf_len(out)) (void)old_wire_write(w, buf_view(out));
     buf_reset(out);
-    return good;
 }
 
 void old_wire_limit(struct old_wire *w, size_t len)

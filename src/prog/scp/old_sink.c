@@ -41,7 +41,7 @@ struct sink {
 static void answer(struct sink *k, const char *text)
 {
     if (scp_sink_answer(&k->engine, text) < 0) old_wire_lost(k->w);
-    (void)old_wire_flush(k->w, &k->engine.out);
+    old_wire_flush(k->w, &k->engine.out);
 }
 
 static void answer_failed(struct sink *k, const char *path, int err)
@@ -230,11 +230,10 @@ static void take_all(struct sink *k)
     bool is_first = true;
     while (!k->w->lost) {
         int got = scp_sink_next(&k->engine, &k->w->in, &e);
+        if (got != 1) old_wire_flush(k->w, &k->engine.out);
         if (got == 1) {
             is_first = false;
             on_event(k, &e);
-        } else if (!old_wire_flush(k->w, &k->engine.out)) {
-            return;
         } else if (got < 0) {
             if (k->w->pid) say_untrusted(k, is_first);
             k->w->lost = k->w->s->failed = true;

@@ -32,14 +32,14 @@ static void fail(struct old_wire *w, struct scp_source *source, const char *fmt,
     va_end(args);
     w->s->failed = true;
     if (w->pid) scp_say(w->s, "%s", why);
-    if (scp_source_failed(source, why) == 0) (void)old_wire_flush(w, &source->out);
+    if (scp_source_failed(source, why) == 0) old_wire_flush(w, &source->out);
 }
 
 bool old_source_hear(struct old_wire *w, struct scp_source *source, struct scp_answer *ret)
 {
     int got;
     while ((got = scp_source_next(source, &w->in, ret)) == 0) {
-        if (!old_wire_flush(w, &source->out)) return false;
+        old_wire_flush(w, &source->out);
         if (!old_wire_read(w)) {
             old_wire_lost(w);
             return false;
@@ -118,7 +118,10 @@ static void send_file(struct old_wire *w, struct scp_source *source, int fd, con
     int err = 0;
     if (!is_accepted(w, source, scp_source_file(source, &head), path)) return;
     tell(w, path, 0, head.size, true);
-    if (!send_bytes(w, source, fd, path, head.size, &err)) return;
+    if (!send_bytes(w, source, fd, path, head.size, &err)) {
+        old_wire_lost(w);
+        return;
+    }
     if (err < 0)
         snprintf(why, sizeof why, "%s: %s", path, err == ERR_TRUNCATED ? "file became shorter while it was sent" : err_text(err));
     if (scp_source_file_end(source, err < 0 ? why : NULL) < 0) old_wire_lost(w);

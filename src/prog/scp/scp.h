@@ -75,6 +75,7 @@ struct old_wire {
     int in_fd, out_fd; /* -1: none */
     pid_t pid;         /* of ssh; 0: we are the far end ourselves, and failures are the other's to show */
     bool lost;         /* the other is gone, or not to be trusted: said */
+    bool is_deaf;      /* it does not read any more; what it said before may still come */
     uint8_t *area;     /* OLD_AREA_BYTES each, for what comes and for what goes */
     struct view in;    /* of area: what has come and is not taken yet */
     ms rate_since;
@@ -85,9 +86,10 @@ enum {
 };
 /* Waits for bytes in w->in. False: there will be none. */
 bool old_wire_read(struct old_wire *w);
+/* False: the other does not read. */
 bool old_wire_write(struct old_wire *w, struct view bytes);
 /* Sends and empties it. */
-bool old_wire_flush(struct old_wire *w, struct buf *out);
+void old_wire_flush(struct old_wire *w, struct buf *out);
 /* After len bytes have moved: waits as long as -l wants it. */
 void old_wire_limit(struct old_wire *w, size_t len);
 /* "lost connection", once. */
