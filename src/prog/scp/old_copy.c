@@ -28,8 +28,11 @@ static int wire_open(struct old_wire *w, struct scp *s, int in_fd, int out_fd, p
 
 static void wire_close(struct old_wire *w)
 {
-    fd_close(w->in_fd);
+    size_t n;
     fd_close(w->out_fd);
+    /* An ssh that nobody listens to any more may end before it knows how the far end has ended. */
+    while (w->pid && !w->lost && w->area && fd_read(w->in_fd, w->area, OLD_AREA_BYTES, &n) == 0 && n) continue;
+    fd_close(w->in_fd);
     if (w->pid) scp_disconnect(w->s, w->pid);
     free(w->area);
     *w = (struct old_wire){ .in_fd = -1, .out_fd = -1 };

@@ -4,6 +4,7 @@
 
 #include "io/remote_glob.h"
 #include "os/file.h"
+#include "os/spawn.h"
 
 #include <errno.h>
 #include <search.h>
@@ -49,11 +50,12 @@ static void say_over(struct sftp_copy *c, int err)
         scp_fail(c->s, "%s", is_gone(err) ? "Connection closed" : err_text(err));
 }
 
-static void disconnect(struct sftp_copy *c, struct remote *r)
+static void disconnect(struct remote *r)
 {
     if (!r->conn) return;
+    int status; /* of no interest: all that was copied was acknowledged, or that was said */
     sftp_conn_free(r->conn);
-    scp_disconnect(c->s, r->pid);
+    (void)!spawn_wait(r->pid, &status);
     *r = (struct remote){ .conn = NULL };
 }
 
@@ -67,7 +69,7 @@ static bool connect(struct sftp_copy *c, const struct scp_place *place, struct r
     if (err == 0) return true;
     say_over(c, err);
     if (ret->conn)
-        disconnect(c, ret);
+        disconnect(ret);
     else
         scp_disconnect(c->s, child.pid);
     return false;
@@ -87,8 +89,8 @@ static int expand_by_server(struct sftp_conn *conn, const char *path, struct sft
 
 static int first_name(const struct sftp_answer *a, char **ret)
 {
-    if (a->type != MSG_sftp_extended_reply_NUMBER && a->type != MSG_sftp_name_NUMBER) return ERR_NOT_FOUND;
-    struct rd r = a->type == MSG_sftp_name_NUMBER ? a->names : rd_of(a->data);
+    struct rd r = a->names;
+    if (a->type != MSG_sftp_name_NUMBER) return ERR_NOT_FOUND;
     struct sftp_name name = sftp_name_read(&r);
     TRY(rd_stop(&r));
     if (view_has_nul(name.name) || name.name.len == 0) return ERR_FORMAT;
@@ -329,7 +331,7 @@ static bool has_source(struct sftp_copy *c, const struct scp_place *source)
         return true;
     }
     run_job(c);
-    disconnect(c, &c->from);
+    disconnect(&c->from);
     return !c->stopped && connect(c, source, &c->from);
 }
 
@@ -377,8 +379,8 @@ int sftp_copy_new(struct scp *s, const struct scp_place *target, struct sftp_cop
 void sftp_copy_end(struct sftp_copy *c)
 {
     run_job(c);
-    disconnect(c, &c->from);
-    disconnect(c, &c->to);
+    disconnect(&c->from);
+    disconnect(&c->to);
     if (c->stopped) c->s->failed = true;
     free(c->path);
     free(c);

@@ -266,6 +266,13 @@ static int read_answer(struct view payload, struct sftp_answer *ret)
     }
 }
 
+/* Some extensions are answered as realpath is (OpenSSH PROTOCOL 4.9, 4.12: expand-path, home-directory). */
+static bool may_have(const struct slot *s, uint8_t type)
+{
+    return type == MSG_sftp_status_NUMBER || (type && type == s->answer) ||
+           (type == MSG_sftp_name_NUMBER && s->answer == MSG_sftp_extended_reply_NUMBER);
+}
+
 static int on_answer(struct sftp_client *c, struct view payload, struct sftp_answer *ret)
 {
     struct rd r = rd_of(payload);
@@ -274,7 +281,7 @@ static int on_answer(struct sftp_client *c, struct view payload, struct sftp_ans
     TRY(rd_stop(&r));
     uint16_t idx = (uint16_t)(id & SLOT_MASK);
     if (idx >= LIMIT_SFTP_CALLS || !c->slots[idx].used || c->slots[idx].id != id) return ERR_UNEXPECTED_MESSAGE;
-    if (type != MSG_sftp_status_NUMBER && (type == 0 || type != c->slots[idx].answer)) return ERR_UNEXPECTED_MESSAGE;
+    if (!may_have(&c->slots[idx], type)) return ERR_UNEXPECTED_MESSAGE;
     *ret = (struct sftp_answer){ .call = c->slots[idx].call, .type = type };
     TRY(read_answer(payload, ret));
     free_slot(c, idx);

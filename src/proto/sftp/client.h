@@ -29,7 +29,7 @@ struct sftp_answer {
     uint32_t status;     /* SFTP_OK for all but status packets */
     struct view message; /* of a status: the server's words, not to be shown unescaped */
     struct view data;    /* handle, data, or an extended reply's body */
-    uint32_t n_names;
+    uint32_t n_names; /* of a name; an extended request may have one too (expand-path, home-directory) */
     struct rd names; /* sftp_name_read n_names times; its error is the reader's to check */
     struct sftp_attrs attrs;
 };

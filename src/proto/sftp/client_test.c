@@ -145,6 +145,16 @@ static void test_answers_find_who_asked(UNUSED void **state)
     assert_int_equal(sftp_client_pending(c), 0);
 }
 
+static void test_extensions_may_be_answered_by_names(UNUSED void **state)
+{
+    CLEANUP(sftp_client_freep) struct sftp_client *c = ready();
+    struct sftp_answer a;
+    assert_int_equal(SFTP_CALL(c, &a, sftp_extended, .name = V("expand-path@openssh.com"), .data = V("")), 0);
+    SAY(c, sftp_name, .id = take_request(c, MSG_sftp_extended_NUMBER), .n_names = 1, .names = V("\0\0\0\1/\0\0\0\0\0\0\0\0"));
+    assert_int_equal(sftp_client_next(c, &a), 1);
+    assert_true(a.type == MSG_sftp_name_NUMBER && a.n_names == 1 && view_eq(sftp_name_read(&a.names).name, V("/")));
+}
+
 static void assert_refused(struct sftp_client *c, int err)
 {
     struct sftp_answer a;
@@ -267,9 +277,13 @@ static void test_room_ends_and_comes_back(UNUSED void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits_are_asked_for),     cmocka_unit_test(test_answers_find_who_asked),
-        cmocka_unit_test(test_wrong_answers_end_it),     cmocka_unit_test(test_other_versions),
-        cmocka_unit_test(test_limits_refused),           cmocka_unit_test(test_writes_are_put_in_place),
+        cmocka_unit_test(test_limits_are_asked_for),
+        cmocka_unit_test(test_answers_find_who_asked),
+        cmocka_unit_test(test_extensions_may_be_answered_by_names),
+        cmocka_unit_test(test_wrong_answers_end_it),
+        cmocka_unit_test(test_other_versions),
+        cmocka_unit_test(test_limits_refused),
+        cmocka_unit_test(test_writes_are_put_in_place),
         cmocka_unit_test(test_room_ends_and_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
