@@ -386,7 +386,8 @@ int transfer_new(struct sftp_conn *conn, struct loop *loop, const struct log *lo
     TAILQ_INIT(&t->active);
     TAILQ_INIT(&t->parents);
     if (t->options.request_bytes == 0) t->options.request_bytes = MIN(facts->read_max_bytes, facts->write_max_bytes);
-    t->options.request_bytes = MIN(t->options.request_bytes, (size_t)SFTP_DATA_MAX_BYTES);
+    size_t most = t->options.limit_bits_s ? (size_t)TRANSFER_LIMITED_BYTES : (size_t)SFTP_DATA_MAX_BYTES;
+    t->options.request_bytes = MIN(t->options.request_bytes, most);
     t->flight_max = TRANSFER_FLIGHT_START_BYTES;
     t->rate_since = loop_now(loop);
     TRY(loop_timer_new(loop, on_rate_timer, t, &t->rate_timer));

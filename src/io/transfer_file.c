@@ -149,6 +149,7 @@ static void chunk_add(struct item *i, struct chunk *c, void (*fn)(struct sftp_ca
     c->call.fn = fn;
     c->item = i;
     i->t->flight += c->len;
+    i->t->rate_bytes += c->len;
     TAILQ_INSERT_TAIL(&i->chunks, c, link);
 }
 
@@ -264,15 +265,12 @@ static void on_write(struct sftp_call *call, const struct sftp_answer *a)
 }
 
 /* -l. The first bytes are free, so that short files need no clock. */
-static bool rate_allows(struct transfer *t, size_t len)
+static bool rate_allows(struct transfer *t)
 {
     if (t->options.limit_bits_s == 0) return true;
     ms now = loop_now(t->loop), passed = now - t->rate_since;
     uint64_t allowed = RATE_BURST_BYTES + (uint64_t)passed * t->options.limit_bits_s / 8000;
-    if (t->rate_bytes <= allowed) {
-        t->rate_bytes += len;
-        return true;
-    }
+    if (t->rate_bytes <= allowed) return true;
     loop_timer_set(t->rate_timer, now + (ms)((t->rate_bytes - allowed) * 8000 / t->options.limit_bits_s) + 1);
     return false;
 }
@@ -283,7 +281,7 @@ static bool may_ask(struct item *i, size_t len)
     struct transfer *t = i->t;
     if (i->is_stream && !TAILQ_EMPTY(&i->chunks)) return false;
     if (t->options.requests_max && t->flight >= t->options.requests_max * t->options.request_bytes) return false;
-    return (t->flight == 0 || t->flight + len <= t->flight_max) && rate_allows(t, len);
+    return (t->flight == 0 || t->flight + len <= t->flight_max) && rate_allows(t);
 }
 
 static int ask_get(struct item *i, size_t len, bool check)

@@ -12,6 +12,7 @@ enum {
     TRANSFER_ITEMS_MAX = 1 << 22, /* known and not done: a listing without end ends here */
     TRANSFER_FLIGHT_START_BYTES = 2 << 20,
     TRANSFER_FLIGHT_MAX_BYTES = 64 << 20, /* a second of 500 Mbit/s, or 100 ms of 5 Gbit/s */
+    TRANSFER_LIMITED_BYTES = 32 << 10,    /* in one request, if the rate is limited: so that it is even */
     TRANSFER_READDIRS_MAX = 8,            /* requests for one listing at once */
     TRANSFER_CHECK_BYTES = 256 << 10,     /* of the end of what is there, compared before a transfer is resumed */
 };
