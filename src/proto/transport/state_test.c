@@ -161,6 +161,8 @@ static const struct situation situations[] = {
     { "server, first init, strict", SERVER, .state = STATE_KEX_INIT, .first = true, .strict = true },
     { "server, first gex request", SERVER, .state = STATE_GEX_REQUEST, .first = true, .gex = true },
     { "server, first gex request, strict", SERVER, .state = STATE_GEX_REQUEST, .first = true, .gex = true, .strict = true },
+    { "client, first gex reply", CLIENT, .state = STATE_GEX_REPLY, .first = true, .gex = true },
+    { "server, first gex init", SERVER, .state = STATE_GEX_INIT, .first = true, .gex = true },
     { "server, first gex init, strict", SERVER, .state = STATE_GEX_INIT, .first = true, .gex = true, .strict = true },
     { "client, first NEWKEYS", CLIENT, .state = STATE_NEWKEYS, .first = true },
     { "client, first NEWKEYS, strict", CLIENT, .state = STATE_NEWKEYS, .first = true, .strict = true },
@@ -178,6 +180,8 @@ static const struct situation situations[] = {
     { "server rekeying, init, not strict", SERVER, .state = STATE_KEX_INIT, .authenticated = true },
     { "server rekeying, gex request", SERVER, .state = STATE_GEX_REQUEST, .strict = true, .authenticated = true, .gex = true },
     { "client rekeying, group", CLIENT, .state = STATE_GEX_GROUP, .strict = true, .authenticated = true, .gex = true },
+    { "server rekeying, gex init", SERVER, .state = STATE_GEX_INIT, .strict = true, .authenticated = true, .gex = true },
+    { "client rekeying, gex reply", CLIENT, .state = STATE_GEX_REPLY, .strict = true, .authenticated = true, .gex = true },
     { "server rekeying, NEWKEYS", SERVER, .state = STATE_NEWKEYS, .strict = true, .authenticated = true },
 };
 
