@@ -521,6 +521,19 @@ def test_strange_exit_status(victim, data):
         assert v.status not in (0, None) and v.status >= 0, v.status
 
 
+def test_eow_that_crosses_our_eof(victim):
+    with victim(flags=["-n"]) as v:
+        peer = v.bring_to("after login")
+        peer.expect(96)  # ours
+        for _ in range(2):
+            peer.send(message(98, u32(v.channel), string("eow@openssh.com"), u8(0)))
+        peer.send(message(94, u32(v.channel), string("hello\n")))
+        peer.send(message(98, u32(v.channel), string("exit-status"), u8(0), u32(7)))
+        peer.send(message(97, u32(v.channel)))
+        v.wait()
+        assert (v.status, v.out, v.err) == (7, b"hello\n", "")
+
+
 def test_global_requests_nobody_reads_the_answers_of(victim):
     with victim() as v:
         peer = v.bring_to("after login")

@@ -46,7 +46,7 @@ fe80::1%lo|a@b@h|-oPort=22 h|-oport=24 h|-4 h|-6 h|-46 h|h -4 -C -l z cmd -x|h c
 -oProxyJump=a -oProxyCommand=b h|-oProxyCommand=b -oProxyJump=a h|-oClearAllForwardings=yes -L1:a:2 h|-oBindAddress=1 -b 2 h|-b 2 -oBindAddress=1 h
 -oCiphers=aes128-ctr -c aes256-ctr h|-c aes128-ctr -oCiphers=aes256-ctr h|-oUser=a -l b h|-oControlMaster=auto -M h|-oRequestTTY=force -t h|-oRequestTTY=yes -t h
 -N -t h|-t -N h|-oLogLevel=ERROR -v h|-v -oLogLevel=ERROR h|-q -oLogLevel=ERROR h|-oLogLevel=QUIET h|-oTunnel=ethernet -w 1 h|-oProtocol=2 h|-oKeepAlive=no h
--oServerAliveInterval=1m h|-oRekeyLimit=1G h|-oSendEnv=LANG h|-oConnectTimeout=none h|-oAddKeysToAgent=5m h|-oRequestTTY=force h|-N h ls
+-oServerAliveInterval=1m h|-oRekeyLimit=1G h|-oSendEnv=LANG h|-oConnectTimeout=none h|-oAddKeysToAgent=5m h|-oRequestTTY=force h|-N h ls|-o  h|-o# h
 """
 
 

@@ -132,6 +132,10 @@ def test_connect_timeout(anywhere):
     assert done.returncode == 255 and "Connection timed out during key exchange\n" in done.stderr
     done = anywhere.run("true", flags=["-oProxyCommand=sleep 9", "-oConnectTimeout=1"], timeout=10)
     assert done.returncode == 255 and "Connection to UNKNOWN port 65535 timed out\n" in done.stderr
+    with socket.socket() as closed:  # the pause between two attempts is not the server's
+        closed.bind(("127.0.0.1", 0))
+        done = anywhere.run("true", flags=["-p", str(closed.getsockname()[1]), "-oConnectTimeout=1", "-oConnectionAttempts=2"], timeout=10)
+    assert done.returncode == 255 and "Connection refused" in done.stderr
 
 
 FDPASS = """

@@ -278,6 +278,17 @@ def test_eow_when_nobody_reads(session):
     assert names == ["eow@openssh.com", "exit-status"]
 
 
+def test_eow_behind_our_eof_and_twice(session):
+    """The command loses its reader all the same, and nobody objects to another one that was on the way."""
+    peer, channel = session("trap '' PIPE; cat; echo ready; while echo y; do :; done 2>/dev/null; exit 4")
+    peer.send(message(EOF, u32(channel)))
+    wait_data(peer, b"ready")
+    for _ in range(2):
+        peer.send(message(98, u32(channel), string("eow@openssh.com"), u8(0)))
+    status = [p for n, p in requests(until_close(peer)) if n == "exit-status"]
+    assert status and struct.unpack(">I", status[0][-4:])[0] == 4
+
+
 def test_no_more_sessions(session):
     peer, channel = session("echo ready; exec sleep 60")
     wait_data(peer, b"ready")

@@ -140,6 +140,8 @@ static void test_ssh_order_and_origin(void **state UNUSED)
     assert_int_equal(buf_put_str(&text, "; "), 0);
     assert_int_equal(ssh_options_origin(&o, SSH_OPT_user, &text), 0);
     assert_string_equal(buf_cstr(&text), "command line; F line 2");
+    assert_int_equal(ssh_options_set(&o, "", NULL, &diag), 0);
+    assert_int_equal(ssh_options_set(&o, " # Foo=1", NULL, &diag), 0);
     assert_int_equal(ssh_options_set(&o, "Foo=1", NULL, &diag), ERR_NOT_FOUND);
     assert_int_equal(ssh_options_set(&o, "Host=1", NULL, &diag), ERR_FORMAT);
     assert_int_equal(ssh_options_set(&o, "IgnoreUnknown=F*", NULL, &diag), 0);

@@ -284,6 +284,7 @@ int conf_any_set(struct conf_any a, const char *setting, const struct conf_algor
     const struct conf_option *opt = NULL;
     const struct conf_word *word = NULL;
     const struct conf_where where = { .program = a.table->program, .file = "command-line", .line = 0, .diag = diag };
+    if (line.len == 0 || line.p[0] == '#') return 0; /* as in a file; scripts have -o "$SOMETHING" */
     TRY(lex_new(&lex));
     conf_index_init(&index, a.table);
     int err = conf_lex_keyword(&line, &keyword);

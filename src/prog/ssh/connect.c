@@ -93,6 +93,7 @@ static int connect_directly(struct client *c)
         if (attempt) {
             client_log(c, LOG_LEVEL_DEBUG1, "Trying again...");
             sleep(1);
+            if (c->connect_deadline != MS_NEVER) c->connect_deadline += 1000; /* our own pause, not the server's */
         }
         for (size_t i = 0; i < addrs.n && err < 0; i++) err = try_address(c, &addrs.v[i]);
     }
