@@ -141,7 +141,14 @@ def test_why_not(server, our_ssh, make):
     assert lines[-5].endswith("in the order they were tried:")
     assert re.fullmatch(r"  \S+/plain ED25519 SHA256:\S+ \(IdentityFile\): refused by the server", lines[-4])
     assert re.fullmatch(r"  \S+/old ED25519 SHA256:\S+ \(IdentityFile\): refused by the server", lines[-3])
-    assert re.fullmatch(r"  \S+/old ED25519-CERT SHA256:\S+ \(IdentityFile\): refused by the server \[Certificate invalid: expired\]", lines[-2])
+    assert re.fullmatch(r"  \S+/old ED25519-CERT SHA256:\S+ \(IdentityFile\): refused by the server \[Certificate invalid: expired, "
+                        r"valid from 2020-01-01T00:00:00 to 2020-01-02T00:00:00\]", lines[-2])
+
+
+def test_for_whom_it_is(server, our_ssh, make):
+    """A certificate with other names: the failure tells them."""
+    done = our_ssh(server, ["PreferredAuthentications publickey"], key=make("others", flags=["-n", "alice,b\033ob"])).run("true")
+    assert done.returncode == 255 and re.search(r"/others ED25519-CERT \S+ \(IdentityFile\): refused by the server \[it is for: alice, b\\\S+ob\]\n", done.stderr)
 
 
 def test_too_many_failures(debian_sshd, our_ssh, make):
@@ -187,6 +194,19 @@ def test_add_keys(debian_sshd, our_ssh, keys, agent, workdir):
     assert run("ask")
     with open(pass_env["SSH_ASKPASS"] + ".log", encoding="utf-8") as f:
         assert f.read().splitlines()[-1] == "confirm:Add key %s (%s) to agent?" % (path, "secret")
+
+
+def test_only_keys_that_open_are_added(debian_sshd, our_ssh, keys, agent, workdir):
+    """Not the ones that were refused, nor one that was looked at while the key before it waits for its passphrase."""
+    refused = key_files.make(os.path.join(workdir, "refused"), "ed25519")
+    good = key_files.make(os.path.join(workdir, "good"), "ed25519", passphrase=PHRASE)
+    with open(os.path.join(workdir, "authorized"), "w", encoding="utf-8") as out:
+        out.write(Keys.public(good) + "\n" + Keys.public(keys.user["ed25519"]) + "\n")
+    server = debian_sshd(["AuthorizedKeysFile " + os.path.join(workdir, "authorized")])
+    lines = ["IdentityAgent SSH_AUTH_SOCK", "BatchMode no", "PreferredAuthentications publickey", "AddKeysToAgent yes", "IdentityFile " + refused, "IdentityFile " + good]
+    done = our_ssh(server, lines).run("true", env=dict(agent, **askpass(workdir, PHRASE)))
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"SHA256:\S+", listed(agent)) == [Keys.fingerprint(good)]
 
 
 def test_added_for_a_time(debian_sshd, our_ssh, keys, agent):

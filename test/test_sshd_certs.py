@@ -294,15 +294,16 @@ def test_a_command_is_not_asked_when_a_file_answers(our_sshd, debian_ssh, maker,
 
 @needs_root
 @pytest.mark.parametrize("fault,said", [
-    ("sleep 4321 & wait", "AuthorizedKeysCommand .* was stopped: "),
+    ("sleep NUMBER & wait", "AuthorizedKeysCommand .* was stopped: "),
     ("exec cat /dev/zero", "AuthorizedKeysCommand .* was stopped: it printed too much"),
 ])
 def test_a_command_without_end(our_sshd, debian_ssh, account, root_script, fault, said):
-    server = our_sshd(["AuthorizedKeysFile none", "AuthorizedKeysCommandUser nobody", "AuthorizedKeysCommand " + root_script(fault), "LoginGraceTime 2"])
+    number = "4321.%d" % os.getpid()
+    server = our_sshd(["AuthorizedKeysFile none", "AuthorizedKeysCommandUser nobody", "AuthorizedKeysCommand " + root_script(fault.replace("NUMBER", number)), "LoginGraceTime 2"])
     assert debian_ssh(server).run("true").returncode == 255
     server.log.wait(said)
-    running = [name for name in filter(str.isdigit, os.listdir("/proc")) if process.command_line(int(name)) == "sleep 4321"]
-    assert not running, "it ends with the login"
+    running = lambda: [name for name in filter(str.isdigit, os.listdir("/proc")) if process.command_line(int(name)) == "sleep " + number]
+    process.wait_until(lambda: not running(), "the end of the command, with the login")
 
 
 def test_commands_need_their_user(workdir, keys):

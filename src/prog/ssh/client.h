@@ -179,10 +179,15 @@ int identity_print(struct client *c) MUST_USE;
 void identity_free_all(struct identity *list);
 /* For the user who was not let in: each key, where it came from and what became of it. */
 void identity_report(const struct client *c, const struct identity *list);
-/* Of a certificate that the server will not take: why; NULL if nothing is known to be wrong. */
-const char *identity_cert_fault(const struct identity *id);
 /* At debug1: what, which file, type, fingerprint, and where it comes from. */
 void identity_log(const struct client *c, const char *what, const struct identity *id);
+
+/* ---- host_key_cert.c: what certificates say of themselves, for the user ---- */
+struct cert;
+/* "from 2026-01-01T00:00:00 to 2027-01-01T00:00:00", "forever" */
+int cert_put_validity(const struct cert *cert, struct buf *out) MUST_USE;
+/* Its names with commas, escaped; nothing if it has none. */
+int cert_put_principals(const struct cert *cert, struct buf *out) MUST_USE;
 
 /* ---- identity_sign.c: their private halves ---- */
 /* Whether it can sign without asking anybody: a file without passphrase. Loads it. */
@@ -196,6 +201,9 @@ const char *identity_algorithm(const struct client *c, const struct identity *id
 /* By agent or file; asks for the passphrase. */
 int identity_sign(struct client *c, struct identity *id, const char *algorithm, struct view data, struct buf *ret_signature)
     MUST_USE;
+/* The server has taken its signature: AddKeysToAgent holds now, if it came from a file. Not for keys that were refused, and not for
+ * those that were only looked at. */
+void identity_was_accepted(struct client *c, const struct identity *id);
 
 /* ---- hostbased.c ---- */
 struct hostbased;

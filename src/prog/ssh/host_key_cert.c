@@ -28,7 +28,7 @@ static void time_text(uint64_t at_s, char ret[TIME_BYTES])
         clock_text((int64_t)at_s, "%Y-%m-%dT%H:%M:%S", ret, TIME_BYTES);
 }
 
-static int put_validity(const struct cert *cert, struct buf *out)
+int cert_put_validity(const struct cert *cert, struct buf *out)
 {
     char after[TIME_BYTES], before[TIME_BYTES];
     bool from = cert->valid_after != 0, to = cert->valid_before != UINT64_MAX;
@@ -40,11 +40,11 @@ static int put_validity(const struct cert *cert, struct buf *out)
     return buf_put_str(out, "forever");
 }
 
-static int put_principals(const struct cert *cert, struct buf *out)
+int cert_put_principals(const struct cert *cert, struct buf *out)
 {
     struct view list = cert->principals, name;
-    while (cert_next_principal(&list, &name)) {
-        TRY(buf_put_str(out, buf_len(out) ? ", " : ""));
+    for (bool is_first = true; cert_next_principal(&list, &name); is_first = false) {
+        TRY(buf_put_str(out, is_first ? "" : ", "));
         TRY(vis_text(name, out));
     }
     return 0;
@@ -54,7 +54,7 @@ void host_cert_log(const struct client *c, struct view key)
 {
     struct cert cert;
     CLEANUP(buf_done) struct buf valid = BUF_INIT(TEXT_BYTES);
-    if (!log_wants(&c->sink.log, LOG_LEVEL_DEBUG1) || cert_parse(key, &cert) < 0 || put_validity(&cert, &valid) < 0) return;
+    if (!log_wants(&c->sink.log, LOG_LEVEL_DEBUG1) || cert_parse(key, &cert) < 0 || cert_put_validity(&cert, &valid) < 0) return;
     CLEANUP(freep) char *print = host_key_fingerprint(c, key);
     CLEANUP(freep) char *ca_print = host_key_fingerprint(c, cert.ca_key);
     struct rd ca = rd_of(cert.ca_key);
@@ -72,7 +72,7 @@ static void say_refusal(const struct client *c, const struct cert *cert, const c
     CLEANUP(buf_done) struct buf valid = BUF_INIT(TEXT_BYTES), names = BUF_INIT(TEXT_BYTES);
     char now[TIME_BYTES];
     time_text((uint64_t)clock_wall_s(), now);
-    if (put_validity(cert, &valid) < 0 || put_principals(cert, &names) < 0) return;
+    if (cert_put_validity(cert, &valid) < 0 || cert_put_principals(cert, &names) < 0) return;
     const char *of = cert->n_principals ? buf_cstr(&names) : "nobody";
     if (strstr(reason, "principal"))
         log_error(&c->sink.log, "%s (the server was called \"%s\", its certificate is for: %s)", reason, name, of ? of : "");

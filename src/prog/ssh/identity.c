@@ -129,16 +129,6 @@ static void append(struct identity **list, struct identity *id)
 
 static bool is_certificate(const struct identity *id) { return id->public && key_type_of(id->public)->is_cert; }
 
-const char *identity_cert_fault(const struct identity *id)
-{
-    struct cert cert;
-    const char *why = NULL;
-    if (!is_certificate(id)) return NULL;
-    if (cert_parse(id->blob, &cert) < 0) return "the certificate is broken";
-    (void)!cert_check(&cert, CERT_USER, view_of(NULL, 0), clock_wall_s(), &why);
-    return why;
-}
-
 static bool is_user_certificate(struct client *c, const struct identity *id)
 {
     struct cert cert;
@@ -363,15 +353,42 @@ static const char *origin(const struct identity *id)
     return id->in_agent ? "agent" : "default file";
 }
 
+static bool is_certified(const struct cert *cert, const char *user)
+{
+    struct view list = cert->principals, name;
+    while (cert_next_principal(&list, &name))
+        if (view_eq_str(name, user)) return true;
+    return false;
+}
+
+/* Why the server may not have taken a certificate, as far as it can be seen here: " [...]", or nothing. The server may have other
+ * names for the user in mind (AuthorizedPrincipalsFile), so those of the certificate are told without a verdict. */
+static int put_cert_remark(const struct client *c, const struct identity *id, struct buf *out)
+{
+    struct cert cert;
+    const char *why = NULL;
+    if (!is_certificate(id)) return 0;
+    if (cert_parse(id->blob, &cert) < 0) return buf_put_str(out, " [the certificate is broken]");
+    bool is_valid = cert_check(&cert, CERT_USER, view_of(NULL, 0), clock_wall_s(), &why) == 0;
+    if (is_valid && is_certified(&cert, c->remote_user)) return 0;
+    TRY(buf_printf(out, " [%s", is_valid ? "it is for: " : why));
+    if (is_valid && cert.n_principals == 0) TRY(buf_put_str(out, "nobody"));
+    if (is_valid) TRY(cert_put_principals(&cert, out));
+    if (!is_valid) TRY(buf_put_str(out, ", valid "));
+    if (!is_valid) TRY(cert_put_validity(&cert, out));
+    return buf_put_str(out, "]");
+}
+
 static void report_one(const struct client *c, const struct identity *id)
 {
     CLEANUP(freep) char *fingerprint = NULL;
-    const char *fault = identity_cert_fault(id);
+    CLEANUP(buf_done) struct buf remark = BUF_INIT(LINE_BYTES);
+    (void)!put_cert_remark(c, id, &remark); /* what fits */
     if (id->public)
         (void)!key_fingerprint(id->blob, c->options.fingerprint_hash == CONF_HASH_MD5 ? DIGEST_MD5 : DIGEST_SHA256, &fingerprint);
-    client_log(c, LOG_LEVEL_INFO, "  %s%s%s%s%s (%s): %s%s%s%s", id->path ? id->path : "(no comment)", id->public ? " " : "",
+    client_log(c, LOG_LEVEL_INFO, "  %s%s%s%s%s (%s): %s%.*s", id->path ? id->path : "(no comment)", id->public ? " " : "",
                id->public ? key_short_name(id->blob) : "", fingerprint ? " " : "", fingerprint ? fingerprint : "", origin(id),
-               id->answer ? id->answer : "not tried", fault ? " [" : "", fault ? fault : "", fault ? "]" : "");
+               id->answer ? id->answer : "not tried", VIEW_ARG(buf_view(&remark)));
 }
 
 void identity_report(const struct client *c, const struct identity *list)

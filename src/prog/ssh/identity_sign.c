@@ -57,10 +57,7 @@ static int read_and_open(struct client *c, struct identity *id, bool may_ask)
         if (may_ask) err = ask_passphrase(c, id, buf_view(&file));
     }
     TRY(err);
-    if (!id->public || key_equal_public(id->public, id->private)) {
-        agent_add_key(c, id->private, id->path);
-        return 0;
-    }
+    if (!id->public || key_equal_public(id->public, id->private)) return 0;
     key_unref(id->private);
     id->private = NULL;
     return ERR_KEY_MISMATCH;
@@ -181,4 +178,10 @@ int identity_sign(struct client *c, struct identity *id, const char *algorithm, 
     client_log(c, LOG_LEVEL_DEBUG1, "sign_and_send_pubkey: using private key \"%s\"%s for certificate", signer->path,
                signer->in_agent ? " from agent" : "");
     return sign(c, signer, type ? type->plain_name : algorithm, data, ret_signature);
+}
+
+void identity_was_accepted(struct client *c, const struct identity *id)
+{
+    const struct identity *signer = id->signer ? id->signer : id;
+    if (signer->private) agent_add_key(c, signer->private, signer->path);
 }

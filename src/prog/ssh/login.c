@@ -319,6 +319,12 @@ static void note_refusal(struct login *l)
     l->current = NULL;
 }
 
+static void on_key_success(struct login *l)
+{
+    visits_remember(l->c, l->current->blob);
+    identity_was_accepted(l->c, l->current);
+}
+
 static int on_failure(struct login *l, const struct auth_client_event *e)
 {
     struct client *c = l->c;
@@ -328,7 +334,7 @@ static int on_failure(struct login *l, const struct auth_client_event *e)
     l->knows_methods = true;
     if (e->partial && l->current) {
         l->current->answer = "accepted by the server, which wants more";
-        if (l->method == METHOD_PUBLICKEY) visits_remember(c, l->current->blob);
+        if (l->method == METHOD_PUBLICKEY) on_key_success(l);
     }
     if (e->partial)
         client_log(c, LOG_LEVEL_VERBOSE, "Authenticated using \"%s\" with partial success.", method_names[l->method]);
@@ -347,7 +353,7 @@ static int on_success(struct login *l)
     for (struct identity *id = l->identities; id; id = id->next) id->token = NULL;
     token_pkcs11_free(TAKE(c->token)); /* its helper is needed no longer */
     if (l->method == METHOD_PUBLICKEY && l->current && !l->was_accepted) identity_log(c, "Server accepts key", l->current);
-    if (l->method == METHOD_PUBLICKEY && l->current) visits_remember(c, l->current->blob);
+    if (l->method == METHOD_PUBLICKEY && l->current) on_key_success(l);
     transport_authenticated(wire_io_transport(c->wire));
     if (c->address.len)
         client_log(c, LOG_LEVEL_VERBOSE, "Authenticated to %s ([%s]:%d) using \"%s\".", c->host, c->address_text.host,
@@ -385,7 +391,7 @@ int login_packet(struct client *c, struct view payload)
 static struct identity *first_identity(struct login *l)
 {
     for (struct identity *id = l->identities; id; id = id->next)
-        if (!identity_is_orphan(l->c, id) && (id->in_agent || id->is_encrypted || identity_is_ready(l->c, id)))
+        if (!identity_is_orphan(l->c, id) && (id->in_agent || identity_is_ready(l->c, id) || id->is_encrypted))
             return id->public ? id : NULL;
     return NULL;
 }
