@@ -227,7 +227,7 @@ static void broken_lists_are_refused(UNUSED void **state)
     assert_int_equal(parse_cert_part(0x20, view_of(zero, 8), &none), ERR_RANGE);
     assert_int_equal(parse_cert_part(0x20, view_of(zero, 7), &none), ERR_TRUNCATED);
     assert_int_equal(parse_cert_part(0x22, view_of(wraps, 13), &none), ERR_RANGE);
-    assert_int_equal(parse_cert_part(0x23, view_of("\0\0\0\2a", 7), &none), ERR_FORMAT);
+    assert_int_equal(parse_cert_part(0x23, view_of("\0\0\0\2a", 6), &none), ERR_FORMAT);
     assert_int_equal(parse_section(3, view_of("\0\0\0\2ab", 6), &none), ERR_FORMAT);
     assert_int_equal(parse_section(1, view_of("\0\0\0\2ab\0\0\0", 10), &none), ERR_TRUNCATED);
     CLEANUP(buf_done) struct buf file = BUF_INIT(1 << 16);
