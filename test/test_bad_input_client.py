@@ -501,11 +501,22 @@ def test_channel_abuse_ends_the_connection(victim, what):
         assert v.status == 255 and "ssh_dispatch_run_fatal" in v.err
 
 
-@pytest.mark.parametrize("kind", ["x11", "forwarded-tcpip", "auth-agent@openssh.com", "session", "forwarded-streamlocal@openssh.com", "", "x" * 20000], ids=range(7))
+UNASKED = {
+    "x11": string("127.0.0.1") + u32(80),
+    "forwarded-tcpip": string("127.0.0.1") + u32(80) + string("1.2.3.4") + u32(5),
+    "forwarded-streamlocal@openssh.com": string("/run/socket") + string(""),
+    "auth-agent@openssh.com": b"",
+    "session": b"",
+    "": b"",
+    "x" * 20000: b"",
+}
+
+
+@pytest.mark.parametrize("kind", UNASKED, ids=range(len(UNASKED)))
 def test_channels_nobody_asked_for(victim, kind):
     with victim() as v:
         peer = v.bring_to("after login")
-        peer.send(message(90, string(kind), u32(5), u32(1 << 20), u32(1 << 15), string("127.0.0.1"), u32(80), string("1.2.3.4"), u32(5)))
+        peer.send(message(90, string(kind), u32(5), u32(1 << 20), u32(1 << 15), UNASKED[kind]))
         assert peer.expect(92)[1:5] == u32(5)
         assert peer.is_alive()
 

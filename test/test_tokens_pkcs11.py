@@ -1,6 +1,7 @@
 """Keys on PKCS#11 tokens: SoftHSM's tokens with our ssh and ssh-keygen and with Debian's; modules that misbehave are a stand-in's
 (test/doubles/pkcs11_double.c)."""
 import os
+import re
 
 import pytest
 
@@ -261,7 +262,7 @@ def test_helper_by_hand_and_helper_that_is_missing():
     done = keygen(programs.KEYGEN, tokens.clean_env(SSH_PKCS11_HELPER="/nonexistent"), "-D", PKCS11_DOUBLE)
     assert done.returncode == 255 and "ssh-pkcs11-helper does not start: No such file or directory" in done.stderr
     done = keygen(programs.KEYGEN, tokens.clean_env(SSH_PKCS11_HELPER="/bin/true"), "-D", PKCS11_DOUBLE)
-    assert done.returncode == 255 and "ssh-pkcs11-helper exited with status 0 while it used the library" in done.stderr
+    assert done.returncode == 255 and re.search("ssh-pkcs11-helper (exited with status 0 while|does not start: connection closed)", done.stderr)
 
 
 def test_the_module_is_in_the_helper_only(card, workdir):
