@@ -404,6 +404,48 @@ def test_jump_through_three(our_sshd, debian_sshd, our_ssh, login, workdir):
         assert "Invalid -J argument" in process.run([*ssh, "-J", bad, "hop3", "true"]).stderr
 
 
+def test_jump_to_itself(workdir):
+    config = os.path.join(workdir, "loop")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write("Host *\n  ProxyJump bastion.invalid\n")
+    done = process.run([programs.SSH, "-F", config, "bastion.invalid", "true"], timeout=10)
+    assert done.returncode == 255 and done.stderr == "jumphost loop via bastion.invalid\n", done
+
+
+def test_background(pair, echo):
+    """-f -N leaves when the forwards are there; the one in the background carries."""
+    client, server = pair()
+    port = free_port()
+    done = client.run(flags=["-f", "-N", "-oExitOnForwardFailure=yes", "-L", "%d:127.0.0.1:%d" % (port, echo.port), "-R", "0:127.0.0.1:%d" % echo.port])
+    assert done.returncode == 0 and "Allocated port" in done.stderr, done
+    left = process.leftovers(pattern="^ssh$")
+    try:
+        assert is_echo(dial(port)) and is_echo(dial(int(re.search(r"Allocated port (\d+)", done.stderr).group(1))))
+    finally:
+        process.kill(pid for pid, _ in left)
+    taken = client.run(flags=["-f", "-N", "-oExitOnForwardFailure=yes", "-R", "127.0.0.1:%d:a:1" % echo.port])
+    assert taken.returncode == 255 and not process.leftovers(pattern="^ssh$"), taken
+
+
+def test_session_waits_for_what_is_carried(pair, run, echo):
+    """The command has ended, but a connection through us has not: ssh stays until that ends too."""
+    client, _ = pair()
+    port = free_port()
+    ssh = client.start("read line; exit 3", flags=["-L", "%d:127.0.0.1:%d" % (port, echo.port)], stdin=subprocess.PIPE)
+    process.wait_until(lambda: targets.answers(port), "the forward")
+    with dial(port) as one:
+        one.sendall(b"x")
+        assert one.recv(1) == b"x"
+        ssh.stdin.write(b"go\n")
+        ssh.stdin.flush()
+        with pytest.raises(subprocess.TimeoutExpired):
+            ssh.wait(0.5)
+        one.sendall(b"y")
+        assert one.recv(1) == b"y"
+    out, err = ssh.communicate(timeout=10)
+    assert ssh.returncode == 3, (out, err)
+
+
 # ---- other peers ----
 
 

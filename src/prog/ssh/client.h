@@ -281,6 +281,8 @@ int forwarding_reply(struct client *c, const struct conn_event *e) MUST_USE;
 /* ---- jump.c: ProxyJump ---- */
 /* argv of the ssh that connects us through the hops, for spawn; strings in *ret. */
 int jump_command(struct client *c, struct strv *ret) MUST_USE;
+/* Whether the last hop is the destination itself. */
+bool jump_is_loop(const struct client *c);
 
 /* Ends the loop with this status. */
 void client_end(struct client *c, int status);

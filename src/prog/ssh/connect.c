@@ -176,6 +176,10 @@ static int connect_by_proxy(struct client *c)
 
 static int connect_by_jump(struct client *c)
 {
+    if (jump_is_loop(c)) {
+        client_fatal(c, "jumphost loop via %s", c->options.proxy_jump);
+        return ERR_DENIED;
+    }
     int err = connect_by_pipes(c, run_jump, NULL);
     if (err < 0) client_fatal(c, "cannot connect through %s: %s", c->options.proxy_jump, err_text(err));
     return err;

@@ -36,6 +36,31 @@ static struct hop parse_hop(struct view text)
     return hop;
 }
 
+static struct hop last_hop(const struct client *c, struct view *ret_before)
+{
+    struct view hops = view_str(c->options.proxy_jump);
+    const uint8_t *comma = memrchr(hops.p, ',', hops.len);
+    *ret_before = comma ? view_of(hops.p, (size_t)(comma - hops.p)) : VIEW_EMPTY;
+    return parse_hop(comma ? view_sub(hops, ret_before->len + 1, SIZE_MAX) : hops);
+}
+
+static bool is_same_host(struct view host, const char *other)
+{
+    return other && host.len == strlen(other) && strncasecmp((const char *)host.p, other, host.len) == 0;
+}
+
+/* With ProxyJump under "Host *" each ssh would start the next one, without end. */
+bool jump_is_loop(const struct client *c)
+{
+    struct view before;
+    struct hop last = last_hop(c, &before);
+    char port[16];
+    snprintf(port, sizeof port, "%d", c->options.port);
+    return (is_same_host(last.host, c->host) || is_same_host(last.host, c->cmd.host)) &&
+           view_eq_str(last.port.len ? last.port : VIEW_LIT("22"), port) &&
+           view_eq_str(last.user.len ? last.user : view_str(c->me->name), c->remote_user);
+}
+
 static int add_pair(struct strv *argv, const char *flag, struct view value)
 {
     if (value.len == 0) return 0;
@@ -61,10 +86,8 @@ static void log_command(struct client *c, const struct strv *argv)
 
 int jump_command(struct client *c, struct strv *ret)
 {
-    struct view hops = view_str(c->options.proxy_jump);
-    const uint8_t *comma = memrchr(hops.p, ',', hops.len);
-    struct view before = comma ? view_of(hops.p, (size_t)(comma - hops.p)) : VIEW_EMPTY;
-    struct hop last = parse_hop(comma ? view_sub(hops, before.len + 1, SIZE_MAX) : hops);
+    struct view before;
+    struct hop last = last_hop(c, &before);
     CLEANUP(freep) char *self = NULL;
     CLEANUP(freep) char *target = NULL;
     bool has_colon = strchr(c->host, ':') != NULL;
