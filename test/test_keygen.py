@@ -8,6 +8,7 @@ import subprocess
 import pexpect
 import pytest
 
+from lib import process
 from lib.keygen import *
 
 TYPES = ["ed25519", "ecdsa", "rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa", "rsa-sha2-256", "rsa-sha2-512"]
@@ -124,6 +125,20 @@ def test_passphrases_are_asked_on_the_terminal():
     child.close()
     assert child.exitstatus == 0 and "secret" not in (child.before or "")
     assert good(THEIRS, "-y", "-P", "secret", "-f", "k") == text("k.pub")
+
+
+@pytest.mark.parametrize("require,phrase", [("force", "secret words"), ("prefer", "secret words"), ("never", "others"), ("", "secret words")])
+def test_passphrases_by_askpass(require, phrase, monkeypatch):
+    """As Debian's: the program where it is required or there is no terminal, standard input otherwise."""
+    script = pathlib.Path("askpass").absolute()
+    script.write_text("#!/bin/sh\necho secret words\n", encoding="utf-8")
+    script.chmod(0o755)
+    for name, value in (("SSH_ASKPASS", str(script)), ("SSH_ASKPASS_REQUIRE", require), ("DISPLAY", ":9")):
+        monkeypatch.setenv(name, value)
+    for maker, name in ((OURS, "o"), (THEIRS, "d")):
+        done = process.run([maker, "-q", "-t", "ed25519", "-f", name], stdin="others\nothers\n")
+        assert done.returncode == 0, done.stderr
+        good(THEIRS, "-y", "-P", phrase, "-f", name)
 
 
 def test_host_keys():

@@ -42,7 +42,7 @@ static bool uses_askpass(const struct prompt *p)
     if (require && strcmp(require, "force") == 0) return true;
     if (require && strcmp(require, "never") == 0) return false;
     if (require && strcmp(require, "prefer") == 0) return has_display();
-    return has_display() && !(p->from_stdin ? tty_is(STDIN_FILENO) : has_terminal());
+    return has_display() && !(p->from_stdin || p->may_be_piped ? tty_is(STDIN_FILENO) : has_terminal());
 }
 
 struct view prompt_first_line(struct view all)
@@ -112,7 +112,8 @@ int prompt_ask(const struct prompt *p, struct buf *out)
     const char *shown = buf_cstr(&clean);
     if (!shown) return ERR_NOMEM;
     if (uses_askpass(p)) return ask_program(p->log, shown, out);
-    return tty_read_line(&(struct tty_prompt){ .text = shown, .echo = p->echo, .stdin_only = p->from_stdin }, out);
+    return tty_read_line(
+        &(struct tty_prompt){ .text = shown, .echo = p->echo, .stdin_only = p->from_stdin, .use_stdin = p->may_be_piped }, out);
 }
 
 static int start_window(const struct log *log, const char *text, const char *kind, int *ret_fd, pid_t *ret_pid)

@@ -11,7 +11,8 @@ struct prompt {
     const struct log *log; /* says why askpass could not be started */
     const char *text;      /* may be foreign: it is escaped before it is shown */
     bool echo;
-    bool from_stdin; /* read standard input, whatever it is, and not /dev/tty; askpass if it is no terminal (ssh-add) */
+    bool from_stdin;   /* read standard input, whatever it is, and not /dev/tty; askpass if it is no terminal (ssh-add) */
+    bool may_be_piped; /* where standard input is no terminal: askpass, or without a display standard input itself (ssh-keygen) */
 };
 /* Waits for the line and appends it, without its end, to out, which should be a secret buf. ERR_NOT_FOUND: nobody to ask;
  * ERR_CANCELLED: the user would not, or the end of the input; ERR_LIMIT: longer than out takes. */

@@ -2,10 +2,10 @@
 #include "prog/keygen/keygen.h"
 
 #include "base/vis.h"
+#include "io/prompt.h"
 #include "key/public_line.h"
 #include "os/fd.h"
 #include "os/file.h"
-#include "os/tty.h"
 #include "os/user.h"
 
 #include <errno.h>
@@ -124,9 +124,17 @@ int ask_file(struct keygen_options *o, const char *prompt)
     return 0;
 }
 
+static void log_sink(UNUSED void *arg, UNUSED enum log_level level, const char *line) { fprintf(stderr, "%s\n", line); }
+
+int ask_secret(const char *prompt, struct buf *out)
+{
+    const struct log log = { LOG_LEVEL_ERROR, log_sink, NULL };
+    return prompt_ask(&(struct prompt){ .log = &log, .text = prompt, .may_be_piped = true }, out);
+}
+
 int ask_passphrase(const char *prompt, struct buf *out)
 {
-    int err = tty_read_line(&(struct tty_prompt){ .text = prompt, .use_stdin = true }, out);
+    int err = ask_secret(prompt, out);
     /* nobody there, or the end of stdin: an empty one, which scripts that give /dev/null count on */
     return err == ERR_CANCELLED || err == ERR_NOT_FOUND ? 0 : err;
 }

@@ -73,7 +73,10 @@ int ask_file(struct keygen_options *o, const char *prompt) MUST_USE;
 const char *ask_home(void);
 /* "user@host" for comments. */
 void ask_default_comment(char *ret_text, size_t cap);
-/* Into out, which should be secret. */
+/* A line from the terminal, from standard input if that is none, or by askpass where SSH_ASKPASS_REQUIRE asks for it; into out,
+ * which should be secret. ERR_NOT_FOUND, ERR_CANCELLED as prompt_ask. */
+int ask_secret(const char *prompt, struct buf *out) MUST_USE;
+/* The same; nobody there and the end of the input are an empty one. */
 int ask_passphrase(const char *prompt, struct buf *out) MUST_USE;
 /* Twice, compared. first is the prompt for the first time. again_on_mismatch: until they are equal; else ERR_DENIED after one try.
  */

@@ -5,7 +5,6 @@
 #include "io/token_sk.h"
 #include "os/file.h"
 #include "os/random.h"
-#include "os/tty.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,7 +85,7 @@ static const char *provider_of(const char *given)
 static int ask_pin(const char *text, struct buf *out)
 {
     buf_reset(out);
-    TRY(tty_read_line(&(struct tty_prompt){ .text = text, .use_stdin = true }, out));
+    TRY(ask_secret(text, out));
     return buf_cstr(out) ? 0 : ERR_NOMEM;
 }
 

@@ -3,13 +3,12 @@
 
 #include "io/token_pkcs11.h"
 #include "key/public_line.h"
-#include "os/tty.h"
 
 #include <stdio.h>
 
 static int ask_pin(UNUSED void *arg, const char *prompt, bool has_keypad, struct buf *out)
 {
-    if (!has_keypad) return tty_read_line(&(struct tty_prompt){ .text = prompt, .use_stdin = true }, out);
+    if (!has_keypad) return ask_secret(prompt, out);
     fprintf(stderr, "%s\n", prompt);
     return 0;
 }
