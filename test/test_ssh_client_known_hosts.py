@@ -8,7 +8,7 @@ import pytest
 from lib import process, programs
 from lib.keys import Keys
 from lib.marks import needs_our_ssh, needs_peer
-from lib.server import write_config
+from lib.server import free_port, write_config
 
 pytestmark = [needs_our_ssh, needs_peer("sshd")]
 QUESTION = r"\(yes/no/\[fingerprint\]\)\? "
@@ -112,6 +112,15 @@ def test_changed_is_survived_without_passwords(case):
     case.write("%s %s" % (case.name, case.wrong["ed25519"]))
     assert "Password authentication is disabled" in case.accepts("-oStrictHostKeyChecking=no")
     assert case.read().count("\n") == 1
+
+
+def test_changed_is_survived_without_forwards(case):
+    case.write("%s %s" % (case.name, case.wrong["ed25519"]))
+    flags = ["-oStrictHostKeyChecking=no", "-A", "-L", "%d:127.0.0.1:22" % free_port()]
+    said = case.accepts(*flags)
+    assert "Agent forwarding is disabled" in said and "Port forwarding is disabled" in said
+    done = case.client.run("true", flags=["-oUserKnownHostsFile=" + case.path, "-oExitOnForwardFailure=yes", *flags])
+    assert done.returncode == 255 and "Error: forwarding disabled due to host key check failure" in done.stderr
 
 
 def test_another_type_of_key_is_a_change(case):

@@ -257,7 +257,7 @@ int ssh_options_eval(struct ssh_options *o, const struct conf_image *img, struct
 
 /* ---- after the files ---- */
 
-static void clear_forwards(struct ssh_options *o)
+void ssh_options_clear_forwards(struct ssh_options *o)
 {
     conf_type_LOCAL_FORWARDS.done(&o->local_forward);
     conf_type_REMOTE_FORWARDS.done(&o->remote_forward);
@@ -272,7 +272,7 @@ int ssh_options_fill_defaults(struct ssh_options *o, const struct conf_algorithm
     bool has_word = ssh_options_is_set(o, SSH_OPT_update_host_keys);
     TRY(conf_any_fill_defaults(any_of(o), algs));
     if (!has_word) o->update_host_keys = learns ? CONF_YES : CONF_NO;
-    if (o->clear_all_forwardings) clear_forwards(o);
+    if (o->clear_all_forwardings) ssh_options_clear_forwards(o);
     return 0;
 }
 

@@ -75,6 +75,8 @@ int ssh_options_eval(struct ssh_options *o, const struct conf_image *img, struct
     MUST_USE;
 /* Gives each option not yet set its default (and algorithm lists their expansion). Paths keep their ~ and tokens. */
 int ssh_options_fill_defaults(struct ssh_options *o, const struct conf_algorithms *algs) MUST_USE;
+/* Forgets LocalForward, RemoteForward and DynamicForward; what ClearAllForwardings does. */
+void ssh_options_clear_forwards(struct ssh_options *o);
 /* ERR_UNSUPPORTED with one line in diag for each option whose value asks for a feature this build does not have. */
 int ssh_options_check(const struct ssh_options *o, struct conf_diag *diag) MUST_USE;
 /* -G: one line "keyword value" for each, without the "host" line, which is the caller's. */

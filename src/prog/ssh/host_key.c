@@ -56,6 +56,34 @@ static void warn_of_spoofing(struct client *c, const struct known_files *files, 
     if (f.verdict.line.number) log_error(&c->sink.log, "Offending key for IP in %s:%zu", f.file->path, f.verdict.line.number);
 }
 
+static void say_disabled(struct client *c, const char *what)
+{
+    log_error(&c->sink.log, "%s is disabled to avoid man-in-the-middle attacks.", what);
+}
+
+/* As OpenSSH: the connection may go on, but nothing that a man in the middle could use is typed into it or reached through it. */
+static bool give_up_what_is_worth_attacking(struct client *c)
+{
+    struct ssh_options *o = &c->options;
+    struct {
+        const char *what;
+        int *option;
+    } rows[] = { { "Password authentication", &o->password_authentication },
+                 { "Keyboard-interactive authentication", &o->kbd_interactive_authentication },
+                 { "X11 forwarding", &o->forward_x11 } };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (*rows[i].option) say_disabled(c, rows[i].what);
+        *rows[i].option = 0;
+    }
+    if (o->forward_agent.on) say_disabled(c, "Agent forwarding");
+    o->forward_agent.on = false;
+    if (o->local_forward.n + o->remote_forward.n + o->dynamic_forward.n == 0) return true;
+    say_disabled(c, "Port forwarding");
+    ssh_options_clear_forwards(o);
+    if (o->exit_on_forward_failure) log_error(&c->sink.log, "Error: forwarding disabled due to host key check failure");
+    return !o->exit_on_forward_failure;
+}
+
 static bool accept_changed(struct client *c, const struct known_files *files, const struct finding *f, struct view key)
 {
     warn_of_spoofing(c, files, f, key);
@@ -64,13 +92,8 @@ static bool accept_changed(struct client *c, const struct known_files *files, co
         log_error(&c->sink.log, "Host key for %s has changed and you have requested strict checking.", c->known_name);
         return false;
     }
-    /* As OpenSSH: the connection may go on, but nothing that a man in the middle could use is typed into it. */
-    log_error(&c->sink.log, "Password authentication is disabled to avoid man-in-the-middle attacks.");
-    log_error(&c->sink.log, "Keyboard-interactive authentication is disabled to avoid man-in-the-middle attacks.");
-    c->options.password_authentication = false;
-    c->options.kbd_interactive_authentication = false;
     host_keys_no_update(c, "UpdateHostkeys is disabled because the host key is not trusted.");
-    return true;
+    return give_up_what_is_worth_attacking(c);
 }
 
 /* The name is known with this key and its address with another: one of them has moved. */
