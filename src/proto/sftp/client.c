@@ -9,8 +9,9 @@ enum {
     DATA_BYTES_UNSAID = 32 * 1024,              /* what draft 3 makes every server take */
     IN_BYTES = 4 * (SFTP_PACKET_MAX_BYTES + 4), /* so that one read takes many small answers, or some large ones */
     OUT_BYTES = 8 * 1024 * 1024,
-    OUT_SOFT_BYTES = 1024 * 1024, /* unsent bytes from which on requests wait */
-    SLOT_BITS = 12,               /* of an id; the rest counts, so that a late second answer is found out */
+    OUT_SOFT_BYTES =
+        128 * 1024, /* unsent bytes from which on requests wait: few, so that they are still in the cache when they go */
+    SLOT_BITS = 12, /* of an id; the rest counts, so that a late second answer is found out */
     SLOT_MASK = (1 << SLOT_BITS) - 1,
     WRITE_HEADER_BYTES = 4 + 1 + 4 + 4 + SFTP_HANDLE_MAX_BYTES + 8 + 4,
 };
