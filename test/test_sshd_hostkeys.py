@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from lib import keys as keylib
-from lib import process, programs
+from lib import process, programs, tokens
+from lib.agent import Agent
 from lib.server import write_config
 
 
@@ -104,3 +105,20 @@ def test_announced_without_certificates(our_sshd, debian_ssh, workdir, keys):
     done = debian_ssh(server, ["UserKnownHostsFile " + known, "UpdateHostKeys yes", "HostKeyAlgorithms ^rsa-sha2-512", "LogLevel DEBUG3"]).run("true")
     said = re.findall(r"received (\S+) key", done.stderr)
     assert done.returncode == 0 and sorted(said) == ["ED25519", "RSA"], done.stderr
+
+
+def test_host_keys_of_security_keys(our_sshd, debian_ssh, workdir, keys):
+    """In a file they are refused with a word on what to do; in an agent they serve."""
+    env = tokens.clean_env(SK_DOUBLE=workdir)
+    path = os.path.join(workdir, "sk")
+    made = process.run([programs.KEYGEN, "-q", "-t", "ed25519-sk", "-w", tokens.SK_DOUBLE, "-N", "", "-O", "no-touch-required", "-f", path], env=env)
+    assert made.returncode == 0, made.stderr
+    config = write_config(os.path.join(workdir, "c"), ["HostKey " + path])
+    done = process.run([programs.SSHD, "-t", "-f", config])
+    assert done.returncode == 1 and 'Unable to load host key "%s": it is on a security key' % path in done.stderr and "no hostkeys available" in done.stderr
+    with Agent(programs.AGENT, workdir, ["-P", "*"], env=env) as one:
+        assert one.add("-q", "-S", tokens.SK_DOUBLE, path).returncode == 0
+        server = our_sshd(["HostKeyAgent " + one.path, "HostKey " + path])
+        server.host_keys = [path]
+        done = debian_ssh(server).run("echo in")
+        assert done.stdout == "in\n", done.stderr + server.log.text()

@@ -76,7 +76,12 @@ static int read_key(const char *path, struct wr *problems, struct key **ret)
     if (err < 0)
         put_problem(problems, path,
                     err == ERR_PASSPHRASE_NEEDED ? "it has a passphrase, which nobody can type at start" : err_text(err));
-    return err;
+    TRY(err);
+    if (!key_type_of(*ret)->is_sk) return 0;
+    key_unref(*ret); /* signing means starting a program, which this process cannot: an agent has to */
+    *ret = NULL;
+    put_problem(problems, path, "it is on a security key, which signs for a host through an agent only (HostKeyAgent)");
+    return ERR_UNSUPPORTED;
 }
 
 /* The public key in the file itself, or in the one beside it. */
