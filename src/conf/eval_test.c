@@ -213,12 +213,11 @@ static void test_sshd_checks(void **state UNUSED)
 {
     CLEANUP(conf_image_done) struct conf_image img = CONF_IMAGE_INIT;
     struct sshd_options o;
-    assert_int_equal(
-        parse(CONF_SSHD,
-              view_str("X11Forwarding yes\nAllowAgentForwarding yes\nPermitTunnel yes\nGSSAPIAuthentication no\n"
-                       "Match User a\nChrootDirectory /x\nRDomain %D\nMatch User b\nChrootDirectory none\n"),
-              &img),
-        0);
+    assert_int_equal(parse(CONF_SSHD,
+                           view_str("X11Forwarding yes\nAllowAgentForwarding yes\nPermitTunnel yes\nGSSAPIAuthentication no\n"
+                                    "Match User a\nChrootDirectory /x\nRDomain %D\nMatch User b\nChrootDirectory none\n"),
+                           &img),
+                     0);
     assert_int_equal(sshd_image_check(&img, &diag), ERR_UNSUPPORTED);
     assert_int_equal(diag.n_errors, 2);
     assert_non_null(strstr(diag.errors.v[0], "F line 6: ChrootDirectory"));

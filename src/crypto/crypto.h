@@ -5,9 +5,9 @@
 
 void crypto_start(void);
 
-/* Leaves out libcrypto's old tables of names as well, and every algorithm that crypto/ does not use: 1.2 ms less until a process has
- * made its first keys. Only for processes that never load modules of others: a PAM or NSS module that verifies certificates with
- * libcrypto would not find what it needs. */
+/* Leaves out libcrypto's old tables of names as well, and every algorithm that crypto/ does not use: 1.2 ms less until a process
+ * has made its first keys. Only for processes that never load modules of others: a PAM or NSS module that verifies certificates
+ * with libcrypto would not find what it needs. */
 void crypto_start_alone(void);
 
 /* "OpenSSL 3.0.2 15 Mar 2022": of the library that is loaded. Static. */

@@ -1,6 +1,6 @@
-/* A captured child of the server or helper of a token: its bytes against the receiver's rules and every row's parser. The first byte says who sends to
- * whom and with how many descriptors, the second in which state; after that come chunks (u8 length before each), as reads would
- * bring them. */
+/* A captured child of the server or helper of a token: its bytes against the receiver's rules and every row's parser. The first
+ * byte says who sends to whom and with how many descriptors, the second in which state; after that come chunks (u8 length before
+ * each), as reads would bring them. */
 #include "ipc/ipc.h"
 #include "os/fd.h"
 
@@ -8,9 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct {
     enum ipc_role from, to;
-} ways[] = { { IPC_N, IPC_M }, { IPC_U, IPC_M }, { IPC_M, IPC_K }, { IPC_M, IPC_L },
-             { IPC_K, IPC_L }, { IPC_M, IPC_N }, { IPC_M, IPC_U }, { IPC_L, IPC_M },
-             { IPC_P, IPC_C }, { IPC_S, IPC_C }, { IPC_C, IPC_P }, { IPC_C, IPC_S } };
+} ways[] = { { IPC_N, IPC_M }, { IPC_U, IPC_M }, { IPC_M, IPC_K }, { IPC_M, IPC_L }, { IPC_K, IPC_L }, { IPC_M, IPC_N },
+             { IPC_M, IPC_U }, { IPC_L, IPC_M }, { IPC_P, IPC_C }, { IPC_S, IPC_C }, { IPC_C, IPC_P }, { IPC_C, IPC_S } };
 
 /* What every row's message must be like when its receiver has accepted it: views inside the message, nothing more. */
 static void parse(const struct ipc_message *m)

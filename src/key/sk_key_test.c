@@ -33,8 +33,7 @@ static void round_trip(UNUSED void **state)
     for (uint32_t algorithm = SK_ECDSA; algorithm <= SK_ED25519; algorithm++)
         for (int encrypted = 0; encrypted < 2; encrypted++) {
             CLEANUP(key_unrefp)
-            struct key *again = NULL,
-                       *k = make(algorithm, algorithm == SK_ED25519 ? test_ed25519_public : test_ecdsa_public, 0x21);
+            struct key *again = NULL, *k = make(algorithm, algorithm == SK_ED25519 ? test_ed25519_public : test_ecdsa_public, 0x21);
             CLEANUP(buf_done) struct buf file = BUF_INIT_SECRET(PRIVATE_FILE_BYTES_MAX);
             uint8_t counter = 1;
             const struct random random = { test_random_fill, &counter };

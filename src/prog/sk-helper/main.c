@@ -45,7 +45,8 @@ static int send_api_error(struct helper *h, int got)
     } errors[] = {
         { SK_API_UNSUPPORTED, { TOKEN_ERROR_UNSUPPORTED, "requested feature not supported by the security key" } },
         { SK_API_PIN_REQUIRED, { TOKEN_ERROR_PIN, "the security key wants its PIN, or another one" } },
-        { SK_API_DEVICE_NOT_FOUND, { TOKEN_ERROR_NO_DEVICE, "device not found: there is no security key, or none that has this key" } },
+        { SK_API_DEVICE_NOT_FOUND,
+          { TOKEN_ERROR_NO_DEVICE, "device not found: there is no security key, or none that has this key" } },
         { SK_API_CREDENTIAL_EXISTS,
           { TOKEN_ERROR_EXISTS, "the security key has a resident key of this application and user already" } },
     };

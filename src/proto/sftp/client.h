@@ -29,8 +29,8 @@ struct sftp_answer {
     uint32_t status;     /* SFTP_OK for all but status packets */
     struct view message; /* of a status: the server's words, not to be shown unescaped */
     struct view data;    /* handle, data, or an extended reply's body */
-    uint32_t n_names; /* of a name; an extended request may have one too (expand-path, home-directory) */
-    struct rd names; /* sftp_name_read n_names times; its error is the reader's to check */
+    uint32_t n_names;    /* of a name; an extended request may have one too (expand-path, home-directory) */
+    struct rd names;     /* sftp_name_read n_names times; its error is the reader's to check */
     struct sftp_attrs attrs;
 };
 /* 1: *ret is the next; 0: none now; negative: the error that ends it (ERR_PACKET_LENGTH, ERR_FORMAT, ERR_UNEXPECTED_MESSAGE,
