@@ -73,7 +73,8 @@ struct forward_stdio {
     const char *to_host;
     int to_port;
     const char *to_path;
-    void (*ended)(void *arg, bool was_open); /* once, when nothing is carried any more */
+    void (*opened)(void *arg, channel_id ch); /* NULL: not told */
+    void (*ended)(void *arg, bool was_open);  /* once, when nothing is carried any more */
     void *arg;
 };
 /* in is read, out is written; both become the forwards'. Failing to open has been logged. */

@@ -28,8 +28,9 @@ struct carried {
     struct socks *socks; /* until it is answered; NULL: none */
     char *label;
     bool input_ended, output_ended, is_finishing, was_open, is_socket;
+    void (*opened)(void *arg, channel_id ch);
     void (*ended)(void *arg, bool was_open);
-    void *ended_arg;
+    void *ended_arg; /* of both */
 
     /* what connects */
     bool is_accepted; /* the peer's channel is open already (SOCKS) */

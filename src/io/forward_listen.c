@@ -119,6 +119,7 @@ int forwards_open_stdio(struct forwards *f, int take_in, int take_out, const str
         carried_free(c);
         return err;
     }
+    c->opened = s->opened;
     c->ended = s->ended;
     c->ended_arg = s->arg;
     return 0;
@@ -161,6 +162,7 @@ void accepted_refused(struct carried *c, uint32_t reason, struct view text)
 int accepted_opened(struct carried *c)
 {
     c->was_open = true;
+    if (c->opened) c->opened(c->ended_arg, c->ch);
     if (c->socks) {
         socks_answer(c->socks, SOCKS_CONNECTED);
         int err = send_reply(c);

@@ -101,7 +101,7 @@ bool agent_forward_open(struct client *c, const struct conn_event *e, int *ret_e
     int fd;
     if (!view_eq_str(e->name, "auth-agent@openssh.com") && !view_eq_str(e->name, "agent-connect")) return false;
     /* A session has asked for it, or nobody has. */
-    int err = c->session && c->options.session_type != CONF_SESSION_NONE ? open_forwarded(c, &fd) : ERR_NOT_FOUND;
+    int err = c->has_asked_for_agent ? open_forwarded(c, &fd) : ERR_NOT_FOUND;
     if (err < 0) {
         client_log(c, LOG_LEVEL_ERROR, "Warning: ssh server tried agent forwarding.");
         *ret_err =

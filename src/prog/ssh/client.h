@@ -18,6 +18,16 @@ enum {
     EXIT_OWN_ERROR = 255
 };
 
+/* -O */
+enum mux_control {
+    MUX_CONTROL_NONE,
+    MUX_CONTROL_CHECK,
+    MUX_CONTROL_FORWARD,
+    MUX_CONTROL_CANCEL,
+    MUX_CONTROL_STOP,
+    MUX_CONTROL_EXIT
+};
+
 /* ssh(1)'s command line, as far as it is no option of the configuration. */
 struct command_line {
     enum {
@@ -32,6 +42,7 @@ struct command_line {
     const char *query;                 /* -Q */
     bool log_syslog;                   /* -y */
     bool is_verbose;                   /* a -v came */
+    int control;                       /* of -O, enum mux_control; MUX_CONTROL_NONE: a session */
     const char *wants;                 /* a flag whose feature this version lacks, for the sentence that refuses it; NULL */
     char *host;                        /* as typed */
     struct conf_forward stdio_forward; /* -W: its target */
@@ -50,6 +61,7 @@ struct host_keys;
 struct identity;
 struct known_files;
 struct login;
+struct mux_master;
 struct session;
 
 struct client {
@@ -73,6 +85,8 @@ struct client {
     struct conn_io *conn_io;
     struct login *login;
     struct session *session;
+    struct session *guests;    /* of passengers */
+    struct mux_master *mux;    /* NULL: the connection is not shared */
     struct forwards *forwards; /* from the login on */
     struct remote_forwards *remotes;
     struct channel_timeouts *timeouts;
@@ -89,8 +103,9 @@ struct client {
     ms last_heard;
     int alive_unanswered;
     char goodbye[512];
-    bool has_service;  /* SERVICE_ACCEPT came: authentication may begin */
-    bool has_ext_info; /* EXT_INFO came */
+    bool has_asked_for_agent; /* some session was opened with it */
+    bool has_service;         /* SERVICE_ACCEPT came: authentication may begin */
+    bool has_ext_info;        /* EXT_INFO came */
     bool authenticated, ended;
     int exit_status;
     int killed_by; /* the signal that ended the loop, 0: none; main dies of it */
@@ -236,6 +251,12 @@ const struct identity *visits_find(struct client *c, const struct identity *list
 void visits_remember(struct client *c, struct view key_blob);
 void visits_forget(struct client *c); /* no key lets us in here */
 
+/* ---- session_request.c ---- */
+/* Whether assignment is to be sent, by SendEnv. */
+bool session_sends_env(const struct client *c, const char *assignment);
+const char *session_term(const struct client *c);
+bool session_wants_pty(const struct client *c);
+
 /* ---- session_early.c ---- */
 /* Sends the session behind an authentication request that was just sent, to be served if that is what lets us in. 0 too when the
  * server or the configuration keep it from being early. */
@@ -273,6 +294,8 @@ int forwarding_add(struct client *c, enum conf_forward_kind kind, const struct c
                    void *arg) MUST_USE;
 /* Takes it away again: same listening side. What it carries goes on. ERR_NOT_FOUND. */
 int forwarding_cancel(struct client *c, enum conf_forward_kind kind, const struct conf_forward *what) MUST_USE;
+/* Of a remote forward that the server has granted: the port it listens on, 0 for a path. ERR_NOT_FOUND. */
+int forwarding_find_remote(const struct client *c, const struct conf_forward *what, int *ret_port) MUST_USE;
 /* CONN_OPEN of a forwarded type. False: it is none. */
 bool forwarding_open(struct client *c, const struct conn_event *e, int *ret_err);
 /* CONN_GLOBAL_REPLY with a tag of forwarding's. */
@@ -283,6 +306,27 @@ int forwarding_reply(struct client *c, const struct conn_event *e) MUST_USE;
 int jump_command(struct client *c, struct strv *ret) MUST_USE;
 /* Whether the last hop is the destination itself. */
 bool jump_is_loop(const struct client *c);
+
+/* ---- mux_master.c: our connection, shared with other ssh (ControlMaster) ---- */
+/* ControlPath with its tokens, the caller's; *ret NULL: none is set. */
+int mux_path(struct client *c, char **ret) MUST_USE;
+/* Whether the configuration wants us to serve others, and to go on doing so in the background. */
+bool mux_master_is_wanted(const struct client *c);
+bool mux_master_persists(const struct client *c);
+/* Listens, if that is wanted; c->mux. That another one does already is said, and no failure. */
+int mux_master_start(struct client *c) MUST_USE;
+bool mux_master_is_used(const struct client *c);
+/* To be told when something has ended: the last one out may end a master in the background. */
+void mux_master_check_idle(struct client *c);
+/* Before the session and the forwards. Removes the socket. */
+void mux_master_free(struct client *c);
+
+/* ---- mux_client.c: the connection of another ssh ---- */
+/* Tries to use it. 1: all was done by it, and c->exit_status is set; 0: a connection of our own is needed; negative: what failed is
+ * said. */
+int mux_client_run(struct client *c) MUST_USE;
+/* The same in a process whose child has become the master. Does not come back. */
+void mux_client_of_own_master(struct client *c) __attribute__((noreturn));
 
 /* Ends the loop with this status. */
 void client_end(struct client *c, int status);

@@ -244,6 +244,29 @@ static int take_stdio_forward(struct client *c)
     return set(c, SSH_OPT_clear_all_forwardings, "yes");
 }
 
+static int take_control(struct client *c)
+{
+    static const struct {
+        const char *name;
+        int control;
+    } rows[] = { { "check", MUX_CONTROL_CHECK },
+                 { "forward", MUX_CONTROL_FORWARD },
+                 { "cancel", MUX_CONTROL_CANCEL },
+                 { "stop", MUX_CONTROL_STOP },
+                 { "exit", MUX_CONTROL_EXIT },
+                 { "conninfo", -1 },
+                 { "channels", -1 },
+                 { "proxy", -1 } };
+    if (c->cmd.control || c->cmd.has_stdio_forward) return complain("Only one of -O and -W is possible, once");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (strcmp(optarg, rows[i].name) != 0) continue;
+        if (rows[i].control < 0) return complain("-O %s is not available in this version", optarg);
+        c->cmd.control = rows[i].control;
+        return 0;
+    }
+    return complain("Invalid multiplex command.");
+}
+
 static int take_flag(struct client *c, int flag)
 {
     struct command_line *l = &c->cmd;
@@ -277,8 +300,7 @@ static int take_flag(struct client *c, int flag)
     case 's':
         return take_session_type(c, flag);
     case 'O':
-        l->wants = "-O: control of shared connections";
-        return 0;
+        return take_control(c);
     case 'o':
         return set_line(c, optarg);
     case 'Q':

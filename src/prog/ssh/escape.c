@@ -87,13 +87,13 @@ void escape_name(const struct escape *e, char ret_name[ESCAPE_NAME_BYTES])
         snprintf(ret_name, ESCAPE_NAME_BYTES, "\\%03o", (unsigned)c & 0xff);
 }
 
-int escape_help(const struct escape *e, bool can_command, struct buf *out)
+int escape_help(const struct escape *e, escape_is_possible_fn *is_possible, const void *arg, struct buf *out)
 {
     char name[ESCAPE_NAME_BYTES];
     escape_name(e, name);
     TRY(buf_put_str(out, "Supported escape sequences:\r\n"));
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (!rows[i].shown || (rows[i].action == ESCAPE_COMMAND_LINE && !can_command)) continue;
+        if (!rows[i].shown || !is_possible(arg, rows[i].action)) continue;
         TRY(buf_printf(out, " %s%-4s- %s\r\n", name, rows[i].shown, rows[i].help));
     }
     TRY(buf_printf(out, " %s%-4s- send the escape character itself\r\n", name, name));

@@ -41,5 +41,6 @@ enum {
     ESCAPE_NAME_BYTES = 8
 };
 void escape_name(const struct escape *e, char ret_name[ESCAPE_NAME_BYTES]);
-/* The text of ~?, lines ending in \r\n. can_command: ~C is of use. Appends. */
-int escape_help(const struct escape *e, bool can_command, struct buf *out) MUST_USE;
+typedef bool escape_is_possible_fn(const void *arg, enum escape_action action);
+/* The text of ~?, lines ending in \r\n, with those that are possible. Appends. */
+int escape_help(const struct escape *e, escape_is_possible_fn *is_possible, const void *arg, struct buf *out) MUST_USE;

@@ -108,18 +108,21 @@ static void test_full_output_changes_nothing(UNUSED void **state)
 
 static bool has(struct buf *text, const char *part) { return strstr(buf_cstr(text), part) != NULL; }
 
+static bool all(UNUSED const void *arg, UNUSED enum escape_action action) { return true; }
+static bool all_but_command(UNUSED const void *arg, enum escape_action action) { return action != ESCAPE_COMMAND_LINE; }
+
 static void test_help(UNUSED void **state)
 {
     struct buf text = BUF_INIT(4096);
     struct escape e;
     escape_init(&e, '~');
-    assert_int_equal(escape_help(&e, false, &text), 0);
+    assert_int_equal(escape_help(&e, all_but_command, NULL, &text), 0);
     assert_true(view_has_prefix(buf_view(&text), "Supported escape sequences:\r\n ~."));
     assert_true(has(&text, "\r\n ~^Z ") && has(&text, "\r\n ~V/v") && has(&text, "\r\n ~~ "));
     assert_false(has(&text, " ~C "));
     buf_reset(&text);
     escape_init(&e, 0x1d);
-    assert_int_equal(escape_help(&e, true, &text), 0);
+    assert_int_equal(escape_help(&e, all, NULL, &text), 0);
     assert_true(has(&text, "\r\n ^].") || has(&text, " ^]."));
     assert_true(has(&text, "\r\n ^]C ") && has(&text, "\r\n ^]^] "));
     buf_done(&text);

@@ -291,6 +291,18 @@ static bool same_listen(const struct conf_forward *a, const struct conf_forward 
     return a->listen_port == b->listen_port && strcmp(asked_host(a), asked_host(b)) == 0;
 }
 
+int forwarding_find_remote(const struct client *c, const struct conf_forward *what, int *ret_port)
+{
+    struct remote *r;
+    LIST_FOREACH(r, &c->remotes->list, link)
+    {
+        if (!r->is_confirmed || !conf_forward_equal(&r->what, what)) continue;
+        *ret_port = r->port;
+        return 0;
+    }
+    return ERR_NOT_FOUND;
+}
+
 static int cancel_remote(struct client *c, const struct conf_forward *what)
 {
     struct remote *r;

@@ -387,11 +387,13 @@ static int run(struct client *c, int argc, char **argv)
         c->exit_status = 0;
         return 0;
     }
-    return connect_and_run(c);
+    int shared = mux_client_run(c);
+    return shared ? MIN(shared, 0) : connect_and_run(c);
 }
 
 static void client_done(struct client *c)
 {
+    mux_master_free(c);
     session_free(c->session);
     channel_timeouts_free(c->timeouts);
     forwarding_free(c);

@@ -4,6 +4,7 @@
 
 #include "os/fd.h"
 #include "os/spawn.h"
+#include "proto/mux/mux.h"
 #include "wire/messages.h"
 
 #include <errno.h>
@@ -17,8 +18,6 @@ enum {
     TYPED_HELD_BYTES = 1 << 20
 };
 
-void session_fail(struct session *s) { client_end(s->c, EXIT_OWN_ERROR); }
-
 void session_restore_terminal(struct client *c)
 {
     if (c->session) tty_raw_leave(&c->session->raw);
@@ -26,34 +25,63 @@ void session_restore_terminal(struct client *c)
 
 /* ---- the end ---- */
 
-static void on_finish(void *arg)
+static void on_finish(void *arg);
+
+static void finish_later(struct session *s)
 {
-    struct session *s = arg;
+    if (loop_later(s->c->loop, on_finish, s) < 0) client_end(s->c, EXIT_OWN_ERROR);
+}
+
+void session_fail(struct session *s)
+{
+    s->exit_status = EXIT_OWN_ERROR;
+    if (session_is_guest(s))
+        finish_later(s);
+    else
+        client_end(s->c, EXIT_OWN_ERROR);
+}
+
+/* The channel is given up. Its number may be another's from now on. */
+static void leave_channel(struct session *s)
+{
     struct client *c = s->c;
-    if (c->ended) return;
+    if (s->channel == CHANNEL_NONE) return;
     session_typing_stop(s, false);
-    conn_io_detach(c->conn_io, s->channel);
+    if (s->io) conn_io_detach(c->conn_io, s->channel);
     s->io = NULL;
     (void)!conn_close(conn_io_conn(c->conn_io), s->channel);
     conn_io_wake(c->conn_io);
     client_log(c, LOG_LEVEL_DEBUG1, "channel %u: free: client-session, nchannels %zu", s->channel,
                conn_n_channels(conn_io_conn(c->conn_io)));
     s->channel = CHANNEL_NONE;
-    s->is_over = true;
-    if (forwards_n_carried(c->forwards) == 0) client_end(c, c->exit_status);
 }
 
-/* The command has ended, but somebody still talks through us. */
+static void on_finish(void *arg)
+{
+    struct session *s = arg;
+    struct client *c = s->c;
+    if (c->ended) return;
+    leave_channel(s);
+    s->is_over = true;
+    if (session_is_guest(s))
+        s->guest.ended(s->guest.arg, s->exit_status);
+    else
+        session_forwards_idle(c);
+}
+
+/* When the command has ended, somebody may still talk through us. */
 void session_forwards_idle(struct client *c)
 {
-    if (c->session && c->session->is_over) client_end(c, c->exit_status);
+    bool is_used = forwards_n_carried(c->forwards) || mux_master_is_used(c);
+    if (c->session && c->session->is_over && !is_used) client_end(c, c->session->exit_status);
+    mux_master_check_idle(c);
 }
 
 /* Later, since the channel's descriptors are closed by it, and this may be called from within them. */
 static void check_finish(struct session *s)
 {
     if (!s->peer_closed || !s->output_ended) return;
-    if (loop_later(s->c->loop, on_finish, s) < 0) session_fail(s);
+    finish_later(s);
 }
 
 static void say_traffic(const struct session *s)
@@ -93,7 +121,13 @@ static void on_deadly(void *arg, int number)
     session_fail(s);
 }
 
-static void on_window_change(void *arg, UNUSED int number) { session_send_window_change(arg); }
+/* Passengers send us the signal that their terminal gives them. */
+static void on_window_change(void *arg, UNUSED int number)
+{
+    struct client *c = arg;
+    if (c->session) session_send_window_change(c->session);
+    for (struct session *s = c->guests; s; s = s->next) session_send_window_change(s);
+}
 
 /* What whoever started us wants ignored (nohup) stays so. */
 static int catch_deadly(struct session *s, int number)
@@ -107,7 +141,7 @@ static int catch_signals(struct session *s)
 {
     static const int deadly[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
     for (size_t i = 0; i < ARRAY_LEN(deadly); i++) TRY(catch_deadly(s, deadly[i]));
-    return s->wants_pty ? loop_signal(s->c->loop, SIGWINCH, on_window_change, s) : 0;
+    return s->wants_pty || s->c->mux ? loop_signal(s->c->loop, SIGWINCH, on_window_change, s->c) : 0;
 }
 
 /* ---- events of the channel's descriptors ---- */
@@ -147,6 +181,7 @@ static int on_opened(struct session *s)
     if (!s->is_early) TRY(session_send_requests(s, conn_io_conn(s->c->conn_io)));
     TRY(conn_io_join(s->c->conn_io, s->channel, &fds, &owner, &s->io));
     session_check_window(s);
+    if (session_is_guest(s)) s->guest.opened(s->guest.arg);
     return s->typing_fd >= 0 ? session_typing_start(s) : 0;
 }
 
@@ -156,6 +191,8 @@ static int on_open_failed(struct session *s, const struct conn_event *e)
                                            "unknown channel type", "resource shortage" };
     const char *reason = reasons[e->reason < ARRAY_LEN(reasons) ? e->reason : 0];
     client_log(s->c, LOG_LEVEL_INFO, "channel %u: open failed: %s: %.*s", e->channel, reason, VIEW_ARG(e->text));
+    s->channel = CHANNEL_NONE;
+    if (session_is_guest(s)) s->guest.refused(s->guest.arg);
     session_fail(s);
     return 0;
 }
@@ -185,7 +222,7 @@ static int on_exit_status(struct session *s, struct view data)
 {
     struct body_exit_status body;
     TRY(body_exit_status_get(data, &body));
-    s->c->exit_status = (int)(body.status & 0xff);
+    s->exit_status = (int)(body.status & 0xff);
     return 0;
 }
 
@@ -193,7 +230,7 @@ static int on_exit_signal(struct session *s, struct view data)
 {
     struct body_exit_signal body;
     TRY(body_exit_signal_get(data, &body));
-    s->c->exit_status = EXIT_OWN_ERROR;
+    s->exit_status = EXIT_OWN_ERROR;
     client_log(s->c, LOG_LEVEL_VERBOSE, "The command was killed by signal %.*s%s%s%.*s", VIEW_ARG(body.name),
                body.core_dumped ? " (core dumped)" : "", body.message.len ? ": " : "", VIEW_ARG(body.message));
     return 0;
@@ -222,6 +259,10 @@ static int on_reply(struct session *s, const struct conn_event *e)
     client_log(s->c, LOG_LEVEL_DEBUG2, "%s request %s on channel %u", what, e->ok ? "accepted" : "refused", e->channel);
     if (e->ok) return 0;
     client_log(s->c, LOG_LEVEL_INFO, "%s request failed on channel %u", what, e->channel);
+    if (is_pty && session_is_guest(s)) {
+        s->guest.no_terminal(s->guest.arg);
+        return 0;
+    }
     if (is_pty && s->c->options.request_tty == CONF_TTY_AUTO) {
         session_restore_terminal(s->c); /* without a terminal over there the local one edits the lines */
         return 0;
@@ -271,6 +312,17 @@ static int on_channel_event(struct session *s, const struct conn_event *e)
     }
 }
 
+static void on_channel_gone(void *arg) { mux_master_check_idle(arg); }
+
+static struct session *find(const struct client *c, channel_id channel)
+{
+    if (channel == CHANNEL_NONE) return NULL;
+    if (c->session && c->session->channel == channel) return c->session;
+    for (struct session *s = c->guests; s; s = s->next)
+        if (s->channel == channel) return s;
+    return NULL;
+}
+
 int session_event(struct client *c, const struct conn_event *e)
 {
     channel_timeouts_event(c->timeouts, e);
@@ -279,8 +331,9 @@ int session_event(struct client *c, const struct conn_event *e)
     if (e->kind == CONN_GLOBAL_REPLY) return e->tag == CLIENT_TAG_HOST_KEYS ? host_keys_proved(c, e->ok, e->data) : 0;
     if (e->kind == CONN_OPEN) return on_open(c, e);
     if (forwards_has(c->forwards, e->channel)) return forwards_event(c->forwards, e);
-    return c->session && c->session->channel != CHANNEL_NONE && e->channel == c->session->channel ? on_channel_event(c->session, e)
-                                                                                                  : 0;
+    struct session *s = find(c, e->channel);
+    if (!s && e->kind == CONN_CLOSE) return loop_later(c->loop, on_channel_gone, c); /* of a guest that left */
+    return s ? on_channel_event(s, e) : 0;
 }
 
 /* ---- start ---- */
@@ -297,13 +350,18 @@ static int set_command(struct session *s)
     return s->command ? 0 : ERR_NOMEM;
 }
 
+static int open_nonblocking(int fd)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 /* A terminal is opened anew, so that it can be non-blocking for us alone: one that takes nothing (stopped, or its program hangs)
  * must not keep us from escapes and signals. */
 static int copy_output(int fd, int *ret_fd)
 {
-    char path[32];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int own = tty_is(fd) ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    int own = tty_is(fd) ? open_nonblocking(fd) : -1;
     if (own < 0) return fd_dup(fd, ret_fd);
     *ret_fd = own;
     return 0;
@@ -312,12 +370,12 @@ static int copy_output(int fd, int *ret_fd)
 static int copy_descriptors(struct session *s)
 {
     const struct ssh_options *o = &s->c->options;
-    if (o->stdin_null || o->fork_after_authentication)
+    if (!session_is_guest(s) && (o->stdin_null || o->fork_after_authentication))
         TRY(fd_devnull(&s->fds.in));
     else
-        TRY(fd_dup(STDIN_FILENO, &s->fds.in));
-    TRY(copy_output(STDOUT_FILENO, &s->fds.out));
-    return copy_output(STDERR_FILENO, &s->fds.out_ext);
+        TRY(fd_dup(s->std[0], &s->fds.in));
+    TRY(copy_output(s->std[1], &s->fds.out));
+    return copy_output(s->std[2], &s->fds.out_ext);
 }
 
 static bool peer_is_openssh(const struct client *c)
@@ -337,7 +395,7 @@ static int open_channel(struct session *s)
 /* Behind the open, which it would else forbid. */
 static int forbid_more_sessions(struct session *s)
 {
-    if (!s->peer_is_openssh) return 0;
+    if (!s->peer_is_openssh || s->c->mux) return 0;
     client_log(s->c, LOG_LEVEL_DEBUG1, "Requesting no-more-sessions@openssh.com");
     return conn_global_request(conn_io_conn(s->c->conn_io), "no-more-sessions@openssh.com", false, 0, VIEW_EMPTY);
 }
@@ -366,6 +424,7 @@ int session_background(struct session *s)
 {
     struct client *c = s->c;
     int got = spawn_background();
+    if (got == SPAWN_PARENT && s->leaves_passenger) mux_client_of_own_master(c);
     if (got == SPAWN_PARENT) _exit(0);
     if (got < 0) {
         log_error(&c->sink.log, "Cannot go to the background: %s", err_text(got));
@@ -381,8 +440,9 @@ int session_background(struct session *s)
 static int go_to_background(struct session *s)
 {
     struct client *c = s->c;
-    if (!c->options.fork_after_authentication) return 0;
+    if (!c->options.fork_after_authentication && !s->leaves_passenger) return 0;
     TRY(session_background(s));
+    s->leaves_passenger = false;
     bool keeps_stderr = c->sink.fd == STDERR_FILENO && c->sink.log.level >= LOG_LEVEL_DEBUG1;
     return fd_null_std(!keeps_stderr);
 }
@@ -390,8 +450,8 @@ static int go_to_background(struct session *s)
 static void on_expired(void *arg, channel_id ch)
 {
     struct client *c = arg;
-    struct session *s = c->session;
-    if (!s || s->channel != ch) {
+    struct session *s = find(c, ch);
+    if (!s) {
         forwards_end(c->forwards, ch);
         return;
     }
@@ -413,6 +473,7 @@ static int start_timeouts(struct client *c)
 static int finish_start(struct session *s)
 {
     TRY(go_to_background(s));
+    mux_master_check_idle(s->c);
     return catch_signals(s);
 }
 
@@ -427,10 +488,10 @@ void session_forwards_ready(struct client *c)
 static int start(struct session *s)
 {
     struct client *c = s->c;
-    bool is_session = c->options.session_type != CONF_SESSION_NONE;
+    bool is_session = s->type != CONF_SESSION_NONE;
     s->peer_is_openssh = peer_is_openssh(c);
     s->started = loop_now(c->loop);
-    c->exit_status = is_session ? EXIT_OWN_ERROR : 0;
+    s->exit_status = is_session ? EXIT_OWN_ERROR : 0;
     TRY(start_timeouts(c));
     TRY(forwarding_start(c));
     if (c->ended) return 0;
@@ -439,7 +500,8 @@ static int start(struct session *s)
     TRY(forbid_more_sessions(s));
     TRY(run_local_command(c));
     /* -f leaves only when what was asked for is there. */
-    s->waits_for_forwards = c->options.exit_on_forward_failure && c->options.fork_after_authentication && forwarding_is_waiting(c);
+    s->waits_for_forwards = c->options.exit_on_forward_failure && (c->options.fork_after_authentication || s->leaves_passenger) &&
+                            forwarding_is_waiting(c);
     if (!s->waits_for_forwards) TRY(finish_start(s));
     client_log(c, LOG_LEVEL_DEBUG1, "Entering interactive session.");
     return 0;
@@ -447,7 +509,7 @@ static int start(struct session *s)
 
 static int prepare(struct session *s)
 {
-    if (s->c->options.session_type == CONF_SESSION_NONE) return 0;
+    if (s->type == CONF_SESSION_NONE) return 0;
     TRY(set_command(s));
     s->wants_pty = session_wants_pty(s->c);
     return copy_descriptors(s);
@@ -461,33 +523,66 @@ static int cannot_start(struct client *c, int err)
     return 0;
 }
 
-int session_prepare(struct client *c)
+static struct session *session_new(struct client *c)
 {
-    if (c->session) return 0;
+    const struct ssh_options *o = &c->options;
     struct session *s = calloc(1, sizeof *s);
-    if (!s) return ERR_NOMEM;
+    if (!s) return NULL;
     *s = (struct session){ .c = c,
                            .channel = CHANNEL_NONE,
+                           .std = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO },
+                           .text_fd = STDERR_FILENO,
+                           .type = o->session_type,
+                           .wants_agent = true,
+                           .escape_char = o->escape_char == CONF_ESCAPE_NONE ? ESCAPE_OFF : o->escape_char,
+                           .exit_status = EXIT_OWN_ERROR,
                            .fds = { -1, -1, -1, -1, false },
                            .typing_fd = -1,
                            .raw = TTY_RAW_INIT,
                            .passed = BUF_INIT_SECRET(TYPED_HELD_BYTES),
                            .held = BUF_INIT_SECRET(TYPED_HELD_BYTES) };
+    return s;
+}
+
+int session_prepare(struct client *c)
+{
+    if (c->session) return 0;
+    struct session *s = session_new(c);
+    if (!s) return ERR_NOMEM;
     c->session = s;
     return cannot_start(c, prepare(s));
 }
 
+/* With ControlPersist the session is one of a passenger, which this process becomes; its child has the connection and no session.
+ */
+static int prepare_to_share(struct client *c)
+{
+    int type = c->options.session_type;
+    TRY(mux_master_start(c));
+    if (!c->mux || !mux_master_persists(c)) return session_prepare(c);
+    c->options.session_type = CONF_SESSION_NONE;
+    int err = session_prepare(c);
+    c->options.session_type = type;
+    if (err == 0 && c->session) c->session->leaves_passenger = true;
+    return err;
+}
+
 int session_start(struct client *c)
 {
-    TRY(session_prepare(c));
+    TRY(cannot_start(c, prepare_to_share(c)));
     return c->ended ? 0 : cannot_start(c, start(c->session));
 }
 
 void session_free(struct session *s)
 {
     if (!s) return;
-    tty_raw_leave(&s->raw);
-    (void)!tty_raw_guard(NULL);
+    if (session_is_guest(s)) {
+        for (size_t i = 0; i < ARRAY_LEN(s->std); i++) fd_close(s->std[i]);
+        fd_close(s->text_fd);
+    } else {
+        tty_raw_leave(&s->raw);
+        (void)!tty_raw_guard(NULL);
+    }
     loop_forget(s->c->loop, on_finish, s);
     loop_fd_free(s->typing_watch);
     loop_timer_free(s->keys_timer);
@@ -499,5 +594,56 @@ void session_free(struct session *s)
     buf_done(&s->held);
     conn_free(s->early);
     free(s->command);
+    free(s->term);
+    strv_done(&s->env);
     free(s);
+}
+
+/* ---- guests ---- */
+
+static int take_wish(struct session *s, const struct session_wish *w)
+{
+    struct view one, env = w->env;
+    s->guest = w->guest;
+    memcpy(s->std, w->std, sizeof s->std);
+    s->text_fd = open_nonblocking(w->std[2]);
+    s->type = w->type;
+    s->wants_pty = w->wants_pty;
+    s->wants_agent = w->wants_agent;
+    s->escape_char = w->escape_char;
+    s->term = view_dup_str(w->term);
+    if (w->command.len) s->command = view_dup_str(w->command);
+    if (!s->term || (w->command.len && !s->command)) return ERR_NOMEM;
+    while (mux_next_env(&env, &one)) TRY(strv_add(&s->env, one));
+    return copy_descriptors(s);
+}
+
+int session_guest_open(struct client *c, const struct session_wish *take, struct session **ret)
+{
+    struct session *s = session_new(c);
+    if (!s) {
+        for (size_t i = 0; i < ARRAY_LEN(take->std); i++) fd_close(take->std[i]);
+        return ERR_NOMEM;
+    }
+    s->next = c->guests;
+    c->guests = s;
+    int err = take_wish(s, take);
+    s->started = loop_now(c->loop);
+    s->peer_is_openssh = peer_is_openssh(c);
+    if (err == 0) err = open_channel(s);
+    if (err < 0)
+        session_guest_free(s);
+    else
+        *ret = s;
+    conn_io_wake(c->conn_io);
+    return err;
+}
+
+void session_guest_free(struct session *s)
+{
+    struct session **at = &s->c->guests;
+    while (*at != s) at = &(*at)->next;
+    *at = s->next;
+    leave_channel(s);
+    session_free(s);
 }

@@ -78,7 +78,7 @@ static bool may_be_early(const struct client *c)
     const struct ssh_options *o = &c->options;
     bool runs_local_command = o->permit_local_command && o->local_command && *o->local_command;
     return c->server_takes_early && o->early_session && o->session_type != CONF_SESSION_NONE && !runs_local_command &&
-           !has_forwards(o) && !is_compressed(c);
+           !has_forwards(o) && !is_compressed(c) && !mux_master_persists(c);
 }
 
 /* Larger than a server's: it is the user's own memory, and a download over a long path starts at full speed. */

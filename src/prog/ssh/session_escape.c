@@ -15,17 +15,23 @@ enum {
     CTRL_D = 4
 };
 
-static void show(const struct buf *text) { (void)!fd_write_all(STDERR_FILENO, buf_view(text)); }
+/* A guest who does not read loses text, and keeps nobody waiting. */
+static void show(const struct session *s, const struct buf *text)
+{
+    size_t n;
+    struct view all = buf_view(text);
+    (void)!(session_is_guest(s) ? fd_write(s->text_fd, all.p, all.len, &n) : fd_write_all(s->text_fd, all));
+}
 
 /* The escape as it was typed, and what follows on its line. */
 static void say(const struct session *s, const char *escape, const char *rest)
 {
     char name[ESCAPE_NAME_BYTES];
     escape_name(&s->escape, name);
-    dprintf(STDERR_FILENO, "%s%s%s\r\n", name, escape, rest);
+    dprintf(s->text_fd, "%s%s%s\r\n", name, escape, rest);
 }
 
-static void terminate(struct session *s) { client_end(s->c, EXIT_OWN_ERROR); }
+static void terminate(struct session *s) { session_fail(s); }
 
 static void suspend(struct session *s)
 {
@@ -54,7 +60,7 @@ static void list(struct session *s)
                              i.sent_eof ? ", input ended" : "", i.got_eof ? ", output ended" : "");
     }
     say(s, "#", "");
-    show(&text);
+    show(s, &text);
 }
 
 /* The parent leaves with the terminal; the child keeps the connection until its channels are closed. */
@@ -72,12 +78,21 @@ static void background(struct session *s)
     session_typing_stop(s, true);
 }
 
+/* Some are about the process, which is the master's user's. */
+static bool is_possible(const void *arg, enum escape_action action)
+{
+    const struct session *s = arg;
+    if (!session_is_guest(s)) return action != ESCAPE_COMMAND_LINE || s->c->options.enable_escape_commandline;
+    return action != ESCAPE_SUSPEND && action != ESCAPE_BACKGROUND && action != ESCAPE_COMMAND_LINE && action != ESCAPE_QUIETER &&
+           action != ESCAPE_LOUDER;
+}
+
 static void help(struct session *s)
 {
     CLEANUP(buf_done) struct buf text = BUF_INIT(ESCAPE_TEXT_BYTES);
-    if (escape_help(&s->escape, s->c->options.enable_escape_commandline, &text) < 0) return;
+    if (escape_help(&s->escape, is_possible, s, &text) < 0) return;
     say(s, "?", "");
-    show(&text);
+    show(s, &text);
 }
 
 static void send_break(struct session *s)
@@ -89,7 +104,7 @@ static void send_break(struct session *s)
 static void command_line(struct session *s)
 {
     bool on = s->c->options.enable_escape_commandline;
-    dprintf(STDERR_FILENO, "%s\r\n", on ? "commandline: forwardings cannot be changed in this version" : "commandline disabled");
+    dprintf(s->text_fd, "%s\r\n", on ? "commandline: forwardings cannot be changed in this version" : "commandline disabled");
 }
 
 static void info(struct session *s)
@@ -103,12 +118,12 @@ static void info(struct session *s)
     transport_traffic(t, &sum);
     vis_line(transport_peer_ident(t), peer, sizeof peer);
     say(s, "I", "");
-    dprintf(STDERR_FILENO, "Connection to %s (%s port %d) as %s, ssh pid %d\r\n", c->host,
+    dprintf(s->text_fd, "Connection to %s (%s port %d) as %s, ssh pid %d\r\n", c->host,
             c->address.len ? c->address_text.host : "by proxy", c->options.port, c->remote_user, (int)getpid());
-    dprintf(STDERR_FILENO, "  server %s\r\n  kex %s, host key %s\r\n", peer, k.kex, k.host_key);
-    dprintf(STDERR_FILENO, "  sending %s, MAC %s, compression %s\r\n", k.cipher_c2s, k.mac_c2s, k.compression_c2s);
-    dprintf(STDERR_FILENO, "  receiving %s, MAC %s, compression %s\r\n", k.cipher_s2c, k.mac_s2c, k.compression_s2c);
-    dprintf(STDERR_FILENO,
+    dprintf(s->text_fd, "  server %s\r\n  kex %s, host key %s\r\n", peer, k.kex, k.host_key);
+    dprintf(s->text_fd, "  sending %s, MAC %s, compression %s\r\n", k.cipher_c2s, k.mac_c2s, k.compression_c2s);
+    dprintf(s->text_fd, "  receiving %s, MAC %s, compression %s\r\n", k.cipher_s2c, k.mac_s2c, k.compression_s2c);
+    dprintf(s->text_fd,
             "  sent %llu bytes in %llu packets, received %llu bytes in %llu packets, %llu key exchanges, %lld seconds\r\n",
             (unsigned long long)sum.bytes_out, (unsigned long long)sum.packets_out, (unsigned long long)sum.bytes_in,
             (unsigned long long)sum.packets_in, (unsigned long long)sum.rekeys, (long long)(loop_now(c->loop) - s->started) / 1000);
@@ -143,5 +158,9 @@ static void (*const acts[ESCAPE_ACTION_MAX])(struct session *) = {
 
 void session_escape_act(struct session *s, enum escape_action action)
 {
+    if (session_is_guest(s) && !is_possible(s, action)) {
+        dprintf(s->text_fd, "This escape is not available in a session of a shared connection\r\n");
+        return;
+    }
     if (action < ESCAPE_ACTION_MAX && acts[action]) acts[action](s);
 }

@@ -60,20 +60,28 @@ static int send_env(struct session *s, struct conn *conn, const char *assignment
     return conn_request(conn, s->channel, "env", false, 0, buf_view(&data));
 }
 
-static bool env_is_sent(const struct strv *patterns, const char *assignment)
+bool session_sends_env(const struct client *c, const char *assignment)
 {
+    const struct strv *patterns = &c->options.send_env;
     struct view name = view_of(assignment, strcspn(assignment, "="));
     for (size_t i = 0; i < patterns->n; i++)
         if (pattern_matches(name, view_str(patterns->v[i]))) return true;
     return false;
 }
 
+static int send_given(struct session *s, struct conn *conn)
+{
+    for (size_t i = 0; i < s->env.n; i++) TRY(send_env(s, conn, s->env.v[i]));
+    return 0;
+}
+
 static int send_environment(struct session *s, struct conn *conn)
 {
     const struct ssh_options *o = &s->c->options;
+    if (session_is_guest(s)) return send_given(s, conn);
     if (o->send_env.n || o->set_env.n) client_log(s->c, LOG_LEVEL_DEBUG1, "Sending environment.");
     for (char **e = environ; o->send_env.n && e && *e; e++)
-        if (env_is_sent(&o->send_env, *e)) TRY(send_env(s, conn, *e));
+        if (session_sends_env(s->c, *e)) TRY(send_env(s, conn, *e));
     for (size_t i = 0; i < o->set_env.n; i++) {
         CLEANUP(freep) char *assignment = NULL;
         /* A value that cannot be expanded has been complained of; the others still count. */
@@ -87,9 +95,9 @@ static int send_environment(struct session *s, struct conn *conn)
 /* ---- terminal ---- */
 
 /* SetEnv knows better than the environment which terminal it is to be. */
-static const char *term(const struct session *s)
+const char *session_term(const struct client *c)
 {
-    const struct strv *set = &s->c->options.set_env;
+    const struct strv *set = &c->options.set_env;
     for (size_t i = 0; i < set->n; i++)
         if (strncmp(set->v[i], "TERM=", 5) == 0) return set->v[i] + 5;
     const char *name = getenv("TERM");
@@ -97,20 +105,20 @@ static const char *term(const struct session *s)
 }
 
 /* Of the first standard descriptor that is a terminal, so that a forced one is not 0 x 0 when input alone is a pipe. */
-static struct pty_size window_size(void)
+static struct pty_size window_size(const struct session *s)
 {
     struct pty_size size = { 0 };
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (pty_get_size(fd, &size) == 0) return size;
+    for (size_t i = 0; i < ARRAY_LEN(s->std); i++)
+        if (pty_get_size(s->std[i], &size) == 0) return size;
     return (struct pty_size){ 0 };
 }
 
-static int encode_modes(struct buf *out)
+static int encode_modes(const struct session *s, struct buf *out)
 {
     struct tty_mode modes[TTY_MODES_MAX];
     struct ptymodes known = { 0 };
     size_t n = 0;
-    if (tty_modes_get(STDIN_FILENO, modes, &n) < 0) n = 0;
+    if (tty_modes_get(s->std[0], modes, &n) < 0) n = 0;
     for (size_t i = 0; i < n; i++)
         (void)!ptymodes_set(&known, modes[i].opcode, modes[i].value); /* what has no name on the wire stays here */
     return ptymodes_encode(&known, out);
@@ -120,9 +128,9 @@ static int send_pty_request(struct session *s, struct conn *conn)
 {
     CLEANUP(buf_done) struct buf modes = BUF_INIT(1024);
     CLEANUP(buf_done) struct buf data = BUF_INIT(REQUEST_BYTES);
-    struct pty_size size = s->asked_size = window_size();
-    TRY(encode_modes(&modes));
-    struct body_pty_req req = { .term = view_str(term(s)),
+    struct pty_size size = s->asked_size = window_size(s);
+    TRY(encode_modes(s, &modes));
+    struct body_pty_req req = { .term = view_str(session_is_guest(s) ? s->term : session_term(s->c)),
                                 .columns = size.cols,
                                 .rows = size.rows,
                                 .width_px = size.width_px,
@@ -137,7 +145,7 @@ void session_send_window_change(struct session *s)
 {
     CLEANUP(buf_done) struct buf data = BUF_INIT(64);
     if (!s->wants_pty || !s->io) return;
-    struct pty_size size = window_size();
+    struct pty_size size = window_size(s);
     struct body_window_change req = { size.cols, size.rows, size.width_px, size.height_px };
     struct wr w = wr_of(&data);
     int err = body_window_change_put(&w, &req);
@@ -148,7 +156,7 @@ void session_send_window_change(struct session *s)
 
 void session_check_window(struct session *s)
 {
-    struct pty_size now = window_size(), then = s->asked_size;
+    struct pty_size now = window_size(s), then = s->asked_size;
     if (now.cols != then.cols || now.rows != then.rows) session_send_window_change(s);
 }
 
@@ -168,7 +176,7 @@ void session_send_break(struct session *s)
 
 const char *session_run_request(const struct session *s)
 {
-    if (s->c->options.session_type == CONF_SESSION_SUBSYSTEM) return "subsystem";
+    if (s->type == CONF_SESSION_SUBSYSTEM) return "subsystem";
     return s->command ? "exec" : "shell";
 }
 
@@ -176,7 +184,7 @@ static int send_run_request(struct session *s, struct conn *conn)
 {
     CLEANUP(buf_done) struct buf data = BUF_INIT(REQUEST_BYTES);
     const char *type = session_run_request(s);
-    bool is_subsystem = s->c->options.session_type == CONF_SESSION_SUBSYSTEM;
+    bool is_subsystem = s->type == CONF_SESSION_SUBSYSTEM;
     struct wr w = wr_of(&data);
     /* exec and subsystem have the same form: one string */
     if (s->command || is_subsystem) {
@@ -191,7 +199,8 @@ static int send_run_request(struct session *s, struct conn *conn)
 /* OpenSSH PROTOCOL.agent 4; no answer is asked for, since a server that refuses is none to give up for. */
 static int send_agent_request(struct session *s, struct conn *conn)
 {
-    if (!s->c->options.forward_agent.on || !agent_is_forwarded(s->c)) return 0;
+    if (!s->wants_agent || !s->c->options.forward_agent.on || !agent_is_forwarded(s->c)) return 0;
+    s->c->has_asked_for_agent = true;
     client_log(s->c, LOG_LEVEL_DEBUG1, "Requesting authentication agent forwarding.");
     return conn_request(conn, s->channel, "auth-agent-req@openssh.com", false, 0, VIEW_EMPTY);
 }

@@ -96,7 +96,7 @@ static void on_typed(void *arg, int fd, UNUSED unsigned events)
 
 int session_raw_enter(struct session *s)
 {
-    if (s->typing_fd < 0 || !tty_is(s->typing_fd)) return 0;
+    if (session_is_guest(s) || s->typing_fd < 0 || !tty_is(s->typing_fd)) return 0; /* a guest's terminal is its own matter */
     return tty_raw_enter(&s->raw, STDIN_FILENO, false); /* the same terminal, and open for as long as the process */
 }
 
@@ -105,11 +105,11 @@ int session_typing_start(struct session *s)
     const struct ssh_options *o = &s->c->options;
     bool is_tty = tty_is(s->typing_fd);
     bool hides = o->obscure_keystroke_timing.on && is_tty;
-    escape_init(&s->escape, o->escape_char == CONF_ESCAPE_NONE ? ESCAPE_OFF : o->escape_char);
+    escape_init(&s->escape, s->escape_char);
     keystrokes_init(&s->keys, hides ? o->obscure_keystroke_timing.interval_ms : 0, &os_random);
     TRY(loop_timer_new(s->c->loop, on_keys_timer, s, &s->keys_timer));
     TRY(loop_fd_new(s->c->loop, s->typing_fd, LOOP_READ, on_typed, s, &s->typing_watch));
-    if (is_tty) TRY(tty_raw_guard(&s->raw));
+    if (is_tty && !session_is_guest(s)) TRY(tty_raw_guard(&s->raw));
     return session_raw_enter(s);
 }
 
