@@ -346,6 +346,10 @@ static int find_master(struct ride *r)
     struct client *c = r->c;
     int err = sock_connect_unix(r->path, &r->fd), code = err_errno(err);
     if (err == 0) return 1;
+    if (err == ERR_LIMIT) {
+        client_fatal(c, "ControlPath too long ('%s' has no room in the address of a socket)", r->path);
+        return err;
+    }
     if (c->cmd.control) {
         client_fatal(c, "Control socket connect(%s): %s", r->path, err_text(err));
         return err;

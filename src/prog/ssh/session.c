@@ -558,10 +558,14 @@ int session_prepare(struct client *c)
 static int prepare_to_share(struct client *c)
 {
     int type = c->options.session_type;
-    TRY(mux_master_start(c));
+    int err = mux_master_start(c);
+    if (err < 0) { /* said */
+        client_end(c, EXIT_OWN_ERROR);
+        return 0;
+    }
     if (!c->mux || !mux_master_persists(c)) return session_prepare(c);
     c->options.session_type = CONF_SESSION_NONE;
-    int err = session_prepare(c);
+    err = session_prepare(c);
     c->options.session_type = type;
     if (err == 0 && c->session) c->session->leaves_passenger = true;
     return err;
