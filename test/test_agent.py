@@ -135,7 +135,7 @@ def test_address_in_use(ours):
 def test_memory_is_closed(ours):
     with open("/proc/%d/status" % ours.popen.pid, encoding="utf-8") as f:
         locked = int(re.search(r"VmLck:\s+(\d+)", f.read()).group(1))
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not programs.SANITIZED:  # a sanitizer's own memory is too much to be locked
         assert locked > 1000
     assert os.stat("/proc/%d/mem" % ours.popen.pid).st_uid == 0  # a process that is not dumpable belongs to root
 

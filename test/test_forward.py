@@ -187,8 +187,9 @@ def test_one_after_the_other(pair, run, echo):
     before = [(ssh.fds(), resident_kb(ssh.popen.pid)), (len(os.listdir("/proc/%d/fd" % child)), resident_kb(child))]
     many(1000)
     process.wait_until(lambda: ssh.fds() <= before[0][0] + 1, "the descriptors of closed connections")
-    assert resident_kb(ssh.popen.pid) < before[0][1] + 1024
-    assert resident_kb(child) < before[1][1] + 1024 and len(os.listdir("/proc/%d/fd" % child)) <= before[1][0] + 1
+    more = (64 if programs.SANITIZED else 1) << 10  # a sanitizer keeps for a while what was freed
+    assert resident_kb(ssh.popen.pid) < before[0][1] + more
+    assert resident_kb(child) < before[1][1] + more and len(os.listdir("/proc/%d/fd" % child)) <= before[1][0] + 1
 
 
 def test_out_of_descriptors(pair, run, echo):

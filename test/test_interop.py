@@ -14,7 +14,7 @@ from lib import process, programs
 from lib.marks import needs_our_ssh, needs_peer, needs_root
 
 MB = 1 << 20
-BIG_MB = 8 if os.environ.get("NACRE_SANITIZED") else 64
+BIG_MB = 8 if programs.SANITIZED else 64
 # Everything off the defaults is on as well: what is weak must still interoperate where somebody asks for it.
 ALL = ["KexAlgorithms", "HostKeyAlgorithms", "Ciphers", "MACs", "PubkeyAcceptedAlgorithms"]
 KEX = programs.both("kex")

@@ -2,6 +2,7 @@
 
 NACRE_BUILD  our build directory; default build/ in the tree
 NACRE_PEERS  where tools/need-packages unpacked packages of others; default build-peers/ in the tree
+NACRE_SANITIZED  set where ours were built with sanitizers: they are slower, and larger
 """
 import functools
 import os
@@ -10,6 +11,7 @@ import subprocess
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("NACRE_BUILD", os.path.join(TREE, "build")))
+SANITIZED = bool(os.environ.get("NACRE_SANITIZED"))
 PEERS = os.path.abspath(os.environ.get("NACRE_PEERS", os.path.join(TREE, "build-peers")))
 
 

@@ -51,7 +51,8 @@ static void assert_texts(const struct end *e, const char *expected)
     struct rd r = rd_of(buf_view(&e->received));
     while (rd_left(&r)) {
         struct view v = rd_string(&r);
-        assert_true(v.len >= 1 && n + v.len < sizeof got);
+        if (v.len < 1 || n + v.len >= sizeof got) fail();
+        if (v.len < 1) return; /* gcc does not know that fail() stays away */
         memcpy(got + n, v.p + 1, v.len - 1);
         n += v.len - 1;
     }
