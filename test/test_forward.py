@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from lib import process, programs, targets
-from lib.marks import needs_our_ssh, needs_peer, needs_root
+from lib.marks import needs_localhost, needs_our_ssh, needs_peer, needs_root
 from lib.server import free_port
 from lib.targets import dial, dial_socks5, dial_unix, exchange, is_echo
 
@@ -76,6 +76,7 @@ def run():
 # ---- the three kinds, with every peer ----
 
 
+@needs_localhost
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_all_kinds(pair, run, echo, workdir, direction):
     """-L, -R, -D, remote SOCKS, unix sockets at either end, over one connection; each with a half-close carried through."""
@@ -109,6 +110,7 @@ def curl(version, proxy_port, host, port, *flags):
                         "http://%s:%d/" % (host, port)])
 
 
+@needs_localhost
 def test_socks_versions(pair, run):
     """Every version, by address and by name, on -D and on a remote SOCKS; refusals come as such."""
     client, _ = pair()
@@ -138,6 +140,7 @@ def test_bulk_both_ways(pair, run, echo, direction, flag):
     assert targets.bulk_is_echoed(dial(port or ssh.port()), 16 * MB)
 
 
+@needs_localhost
 def test_many_at_once(pair, run, echo):
     """500 open at the same time through one forward, each with its own bytes; afterwards no descriptor is left."""
     client, server = pair()

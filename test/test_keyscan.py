@@ -9,6 +9,7 @@ import time
 import pytest
 
 from lib import process, programs, server
+from lib.marks import needs_localhost
 
 pytestmark = pytest.mark.skipif(not programs.has(programs.KEYSCAN), reason="ssh-keyscan is not built")
 THEIRS = programs.peer("ssh-keyscan")
@@ -64,6 +65,7 @@ def listener(answer, host="127.0.0.1", close=True):
         loop.close()
 
 
+@needs_localhost
 def test_same_as_debian(debian_sshd, workdir):
     one = debian_sshd()
     port = ["-p", str(one.port)]

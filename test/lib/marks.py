@@ -1,5 +1,6 @@
 """Marks for tests that cannot run everywhere."""
 import os
+import socket
 
 import pytest
 
@@ -17,3 +18,13 @@ def needs_ours(path):
 
 
 needs_our_ssh = needs_ours(programs.SSH)
+
+
+def resolves(name):
+    try:
+        return bool(socket.getaddrinfo(name, None))
+    except OSError:
+        return False
+
+
+needs_localhost = pytest.mark.skipif(not resolves("localhost"), reason="localhost has no address here")
