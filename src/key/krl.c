@@ -238,7 +238,9 @@ int krl_add_key_by_digest(struct krl *k, enum digest_alg alg, struct view blob)
 int krl_add_certificate(struct krl *k, struct view cert_blob)
 {
     struct cert c;
+    CLEANUP(key_unrefp) struct key *ca = NULL;
     TRY(cert_parse(cert_blob, &c));
+    TRY(key_from_blob(c.ca_key, &ca)); /* or nobody could read the list */
     return c.serial ? krl_add_serials(k, c.ca_key, (struct krl_serials){ c.serial, c.serial })
                     : krl_add_key_id(k, c.ca_key, c.key_id);
 }
