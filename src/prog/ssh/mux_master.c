@@ -185,6 +185,14 @@ static void on_ended(void *arg, int status)
     reply(p, &m);
 }
 
+/* One that does not read its stderr does not hear it. */
+static void say_no_x11(const struct session *s)
+{
+    static const char text[] = "X11 forwarding request failed: this version cannot do it yet\r\n";
+    size_t n;
+    (void)!fd_write(s->text_fd, text, sizeof text - 1, &n);
+}
+
 static void open_session(struct passenger *p)
 {
     const struct mux_message *m = &p->m;
@@ -205,6 +213,7 @@ static void open_session(struct passenger *p)
     p->session_request = m->id;
     int err = session_guest_open(p->master->c, &wish, &p->session);
     if (err < 0) reply_failure(p, m->id, err_text(err));
+    if (err == 0 && m->wants_x11) say_no_x11(p->session);
 }
 
 /* ---- forwards ---- */
