@@ -98,6 +98,11 @@ def test_sessions(share, who):
     one.popen.wait(10)
 
 
+def test_x11_is_refused_aloud(share):
+    done = share("ours", "debian", "ours").run("echo in", flags=["-X"], env={**os.environ, "DISPLAY": ":9"})
+    assert (done.returncode, done.stdout) == (0, "in\n") and "X11 forwarding request failed" in done.stderr
+
+
 @pytest.mark.parametrize("who", TRIPLES[:3], ids="-".join)
 def test_exit(share, who):
     one = share(*who)
